@@ -1,0 +1,120 @@
+"""Real servers for the tests: a `dialoguedb serve` process on a real file and a real socket."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+
+DIALOGUEDB = Path(sys.executable).with_name("dialoguedb")
+#: The key that every test server accepts for its default project.
+KEY = "skv1_" + "t" * 43
+START_S = 20.0
+
+
+class Server:
+    """A running server process.
+
+    Attributes: `url`, `db` (its file), `key` (valid for its default project), `process`.
+    """
+
+    def __init__(
+        self, db: Path, *flags: str, env: dict[str, str] | None = None, key: str | None = KEY
+    ) -> None:
+        self.db = db
+        self.key = key
+        self.flags = flags
+        self.env = env
+        self._lines: list[str] = []
+        surroundings = {k: v for k, v in os.environ.items() if not k.startswith("DIALOGUEDB_")}
+        if key is not None:
+            surroundings["DIALOGUEDB_API_KEY"] = key
+        self.process = subprocess.Popen(
+            [str(DIALOGUEDB), "serve", "--db", str(db), "--port", "0", *flags],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=surroundings | (env or {}),
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self.url = self._address()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._lines.append(line)
+
+    def _address(self) -> str:
+        """The address that the server printed; it prints it when it listens."""
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline:
+            found = re.search(r"https?://[\w.\[\]:-]+:\d+", self.output())
+            if found:
+                return found.group()
+            if self.process.poll() is not None:
+                self._reader.join(5)
+                raise AssertionError(f"the server ended:\n{self.output()}")
+            time.sleep(0.005)
+        raise AssertionError(f"no address within {START_S} s:\n{self.output()}")
+
+    def output(self) -> str:
+        """All that the process printed until now, standard output and error together."""
+        return "".join(self._lines)
+
+    def client(self, key: str | None = None, **options: object) -> httpx.Client:
+        """An HTTP client of this server, with `key` or else the default project's key."""
+        key = key or self.key
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=30, **options)  # type: ignore[arg-type]
+
+    def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a `dialoguedb` command on this server's file, in a process of its own."""
+        return cli(*arguments, "--db", str(self.db))
+
+    def kill(self) -> None:
+        """End the process at once with SIGKILL."""
+        self.process.kill()
+        self.process.wait()
+        self._reader.join(5)
+
+    def stop(self) -> int:
+        """Ask the process to end with SIGTERM, wait for it, and return its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(30)
+        self._reader.join(5)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        return self.process.returncode
+
+
+def cli(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a `dialoguedb` command in a process of its own."""
+    surroundings = {k: v for k, v in os.environ.items() if not k.startswith("DIALOGUEDB_")}
+    return subprocess.run(
+        [str(DIALOGUEDB), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=surroundings | (env or {}),
+        check=False,
+    )
+
+
+class NewProject(NamedTuple):
+    """A project made for a test: its id and a key of it."""
+
+    id: str
+    key: str
+
+
+def new_project(db: Path, *, immutable: bool = False) -> NewProject:
+    """Make a project with a key in a store file, beside the server that runs on it."""
+    raise AssertionError("filled in when the engine is there")

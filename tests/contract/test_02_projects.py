@@ -173,7 +173,7 @@ def test_a_wrong_key_is_unauthorized(server: Server, template: str | None) -> No
 
 def test_a_key_that_is_not_ascii_is_unauthorized(server: Server) -> None:
     """Contract 2: bytes that no key holds are a wrong key, not a fault of the server."""
-    with httpx.Client(headers={"Authorization": b"Bearer sk\xe9\xff"}) as client:
+    with httpx.Client(headers={b"Authorization": b"Bearer sk\xe9\xff"}) as client:
         assert client.get(server.url + "/dialogue").status_code == 401
 
 

@@ -46,12 +46,13 @@ def invalid(method: str, path: str, body: Any, *details: tuple[str, str]) -> Cas
     return Case(method, path, body, 400, "INVALID_INPUT", list(details))
 
 
+EMPTY: list[Any] = [None, "", []]
 BOTH = (("tags", "INVALID"), ("label", "INVALID"))
 CASES = [
     missing("POST", "/message", SAID, "dialogueId"),
     missing("POST", SAY, {"content": "x"}, "role"),
     missing("POST", SAY, {"role": "user"}, "content"),
-    *(missing("POST", SAY, {"role": "user", "content": c}, "content") for c in (None, "", [])),
+    *(missing("POST", SAY, {"role": "user", "content": c}, "content") for c in EMPTY),
     missing("POST", SAY, {}, "role", "content"),
     missing("POST", "/message", {}, "dialogueId", "role", "content"),
     missing("POST", BATCH, [], "messages"),

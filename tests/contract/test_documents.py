@@ -164,7 +164,8 @@ def test_overview_error_response(call: Call) -> None:
     assert (answer.status, error["code"], error["type"]) == (404, "DIALOGUE_NOT_FOUND", "not_found")
     assert isinstance(error["details"], list)
     assert "dlg_nobody" in error["message"]
-    assert error["requestId"] and re.fullmatch(STAMP, error["timestamp"])
+    assert error["requestId"]
+    assert re.fullmatch(STAMP, error["timestamp"])
 
 
 @pytest.mark.parametrize(

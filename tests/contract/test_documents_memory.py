@@ -111,7 +111,7 @@ def test_create_answers_every_documented_field(call: Call) -> None:
     """S-MEM, create: with defaults for tags and metadata, and the times."""
     memory = made(call, value=1)
     assert (memory["tags"], memory["metadata"]) == ([], {})
-    assert re.fullmatch(STAMP, memory["created"]) and re.fullmatch(STAMP, memory["modified"])
+    assert all(re.fullmatch(STAMP, memory[name]) for name in ("created", "modified"))
 
 
 @pytest.mark.parametrize("name", ["namespace", "label", "description"])
@@ -280,7 +280,7 @@ def test_delete_cannot_be_undone(call: Call) -> None:
 # The error tables, row by row. Two rows cannot be reached over HTTP: a missing id (the path holds
 # it) and 500, which is no answer to any request of ours.
 
-TABLES = [
+TABLES: list[tuple[str, str, str, Any, int, str]] = [
     ("create", "POST", "/memory", {"label": "no value"}, 400, "MISSING_PARAMETER"),
     ("create", "POST", "/memory", None, 400, "MISSING_PARAMETER"),
     ("create", "POST", "/memory", {"value": None}, 400, "INVALID_INPUT"),
@@ -323,7 +323,7 @@ def test_a_row_of_the_error_tables(
     assert refusal(call(method, path, body)) == (status, code), table
 
 
-ENDPOINTS = [
+ENDPOINTS: list[tuple[str, str, Any]] = [
     ("POST", "/memory", {"value": 1}),
     ("GET", "/memory", None),
     ("GET", "/memory/taken", None),

@@ -1,0 +1,49 @@
+"""`dialoguedb key`: API keys. Only their hashes are stored."""
+
+from contextlib import closing
+from typing import Annotated
+
+import typer
+
+from dialoguedb.cli.output import Db, DbKeyFile, opened, show, show_one
+from dialoguedb.engine import projects
+
+app = typer.Typer(help="API keys: made, listed, revoked. A key is shown once, when it is made.")
+
+
+@app.command()
+def create(
+    project: Annotated[
+        str, typer.Option("--project", help="The project's id or name.")
+    ] = projects.DEFAULT_PROJECT,
+    name: Annotated[str, typer.Option("--name", help="What the key is for.")] = "",
+    db: Db = None,
+    db_key_file: DbKeyFile = None,
+) -> None:
+    """Make a key. Keep it: it is shown this once."""
+    with closing(opened(db, db_key_file)) as store:
+        show_one(projects.create_key(store, project, name))
+
+
+@app.command("list")
+def list_keys(
+    project: Annotated[
+        str | None, typer.Option("--project", help="Only this project's, by id or name.")
+    ] = None,
+    db: Db = None,
+    db_key_file: DbKeyFile = None,
+) -> None:
+    """List the keys, without the keys themselves."""
+    with closing(opened(db, db_key_file)) as store:
+        show(projects.keys(store, project), title="keys")
+
+
+@app.command()
+def revoke(
+    key_id: Annotated[str, typer.Argument(help="The key's id, as `key list` shows it.")],
+    db: Db = None,
+    db_key_file: DbKeyFile = None,
+) -> None:
+    """Revoke a key: the next request with it is refused, also by a server that is running."""
+    with closing(opened(db, db_key_file)) as store:
+        show_one(projects.revoke_key(store, key_id))

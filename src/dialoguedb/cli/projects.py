@@ -1,0 +1,99 @@
+"""`dialoguedb project`: projects, each with its own keys and data."""
+
+import sys
+from contextlib import closing
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+
+from dialoguedb.cli.output import Db, DbKeyFile, opened, show, show_one
+from dialoguedb.engine import projects
+from dialoguedb.errors import AdminError
+
+app = typer.Typer(help="Projects: each has its own keys, and its data is out of all others' reach.")
+
+Named = Annotated[str, typer.Argument(help="The project's id or name.")]
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="A name of your choice.")],
+    db: Db = None,
+    db_key_file: DbKeyFile = None,
+) -> None:
+    """Make a project. It needs a key next: `dialoguedb key create --project NAME`."""
+    with closing(opened(db, db_key_file)) as store:
+        show_one(projects.create(store, name))
+
+
+@app.command("list")
+def list_projects(db: Db = None, db_key_file: DbKeyFile = None) -> None:
+    """List the projects."""
+    with closing(opened(db, db_key_file)) as store:
+        show(projects.every(store), title="projects")
+
+
+@app.command("set")
+def configure(
+    project: Named,
+    immutable: Annotated[
+        bool,
+        typer.Option(
+            "--immutable",
+            help="Messages and dialogues can no longer be changed or deleted. For good.",
+        ),
+    ] = False,
+    deletion_protection: Annotated[
+        bool | None,
+        typer.Option(help="Whether the project is kept from being deleted."),
+    ] = None,
+    db: Db = None,
+    db_key_file: DbKeyFile = None,
+) -> None:
+    """Change the settings of a project."""
+    with closing(opened(db, db_key_file)) as store:
+        show_one(
+            projects.configure(
+                store,
+                project,
+                immutable=immutable or None,
+                deletion_protection=deletion_protection,
+            )
+        )
+
+
+class Erased(msgspec.Struct, rename="camel"):
+    """What a deletion says at its end."""
+
+    deleted: str
+    rows: int
+
+
+@app.command()
+def delete(
+    project: Named,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    db: Db = None,
+    db_key_file: DbKeyFile = None,
+) -> None:
+    """Delete a project with all its data and keys. It cannot be undone."""
+    with closing(opened(db, db_key_file)) as store:
+        found = projects.find(store, project)
+        if not yes:
+            if not sys.stdin.isatty():
+                raise AdminError("deleting a project cannot be undone; say --yes")
+            typer.confirm(
+                f"Delete project '{found.name}' ({found.id}) with all its data for good?",
+                abort=True,
+            )
+        rows = 0
+        columns = (SpinnerColumn(), TextColumn("erasing"), MofNCompleteColumn(), TextColumn("rows"))
+        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task("erasing", total=None)
+            for erased in projects.delete(store, found.id):
+                rows += erased
+                progress.update(task, completed=rows)
+        show_one(Erased(deleted=found.id, rows=rows))

@@ -1,0 +1,479 @@
+"""The table of operations: the one declaration of what crosses the wire (contract 5).
+
+Routing, decoding, validation and the OpenAPI document are read from it. An operation `room.verb`
+is carried out by the function `verb` of `engine/room.py`; `service.*` belong to the server itself.
+"""
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from dialoguedb import errors
+from dialoguedb.errors import DialogueDBError
+from dialoguedb.models import dialogues, memories, messages
+
+Method = Literal["GET", "POST", "PUT", "DELETE"]
+#: none: a body is ignored; object: a JSON object or nothing; array: an array, or an object that
+#: holds it; patch: the body is itself the value of one field.
+BodyForm = Literal["none", "object", "array", "patch"]
+
+#: What every operation with a key can answer besides its own errors (contract 5).
+COMMON_ERRORS: tuple[type[DialogueDBError], ...] = (
+    errors.Unauthorized,
+    errors.RateLimitExceeded,
+    errors.InternalError,
+    errors.ServiceUnavailable,
+)
+_BODY_ERRORS = (errors.PayloadTooLarge, errors.InvalidJson, errors.ValidationFailed)
+_VALUE_ERRORS = (*_BODY_ERRORS, errors.InvalidParameter, errors.InvalidInput)
+_MESSAGE_ERRORS = (
+    *_VALUE_ERRORS,
+    errors.MissingParameter,
+    errors.DuplicateId,
+    errors.InvalidImageContent,
+    errors.TooManyImages,
+    errors.ImageTooLarge,
+    errors.ContentTooLarge,
+    errors.DialogueNotFound,
+    errors.DialogueEnded,
+    errors.IdempotencyConflict,
+)
+
+
+class Route(Struct, frozen=True):
+    """One method and path; `{name}` in it is a field of the request."""
+
+    method: Method
+    path: str
+
+
+class Operation(Struct, frozen=True, kw_only=True):
+    """One row of the table.
+
+    Attributes:
+        name: `room.verb`.
+        route: the canonical method and path.
+        aliases: other ways in, equal in every respect (5.0).
+        summary, description: for the reference.
+        request: the Struct of all its fields, from path, query and body together.
+        response: the type of the answer.
+        body: the form of the body.
+        body_field: the request's field that an `array` or `patch` body is.
+        required: fields that must come from path, query or body, by wire name.
+        query: fields that may come in the query, by wire name.
+        strict_query: whether an unknown query parameter is refused (1.3).
+        fixed: fields that the body may only repeat; another value is 409 (5.12, 5.14).
+        resource: the Struct whose fields the body may carry without effect (1.3).
+        public: whether it needs no key.
+        writes: whether it changes the store.
+        idempotent: whether it takes an `Idempotency-Key` (5.15).
+        versioned: whether it takes `If-Match` and answers an `ETag` (5.15).
+        answer_field: the attribute of the engine's answer that is the body; all of it if empty.
+        errors: what it can answer besides `COMMON_ERRORS`.
+    """
+
+    name: str
+    route: Route
+    summary: str
+    response: Any
+    request: type[Struct] = Struct
+    description: str = ""
+    aliases: tuple[Route, ...] = ()
+    body: BodyForm = "none"
+    body_field: str = ""
+    required: tuple[str, ...] = ()
+    query: tuple[str, ...] = ("namespace",)
+    strict_query: bool = False
+    fixed: tuple[str, ...] = ()
+    resource: type[Struct] | None = None
+    public: bool = False
+    writes: bool = False
+    idempotent: bool = False
+    versioned: bool = False
+    answer_field: str = ""
+    errors: tuple[type[DialogueDBError], ...] = ()
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """Give the canonical route and the aliases."""
+        return (self.route, *self.aliases)
+
+
+_PAGE = ("namespace", "limit", "order", "next", "created", "startDate", "endDate")
+_CREATE_MESSAGE_PATHS = (
+    "/message",
+    "/messages",
+    "/dialogue/{dialogueId}/messages",
+    "/dialogue/{dialogueId}/message",
+)
+
+
+def _message_routes(method: Method) -> tuple[Route, ...]:
+    return tuple(
+        Route(method, path)
+        for path in (
+            "/message/{id}",
+            "/messages/{id}",
+            "/dialogue/{dialogueId}/message/{id}",
+            "/dialogue/{dialogueId}/messages/{id}",
+        )
+    )
+
+
+DIALOGUES = (
+    Operation(
+        name="dialogues.create",
+        route=Route("POST", "/dialogue"),
+        summary="Create a dialogue, with its first messages if wanted",
+        request=dialogues.CreateDialogue,
+        response=dialogues.Dialogue,
+        resource=dialogues.Dialogue,
+        body="object",
+        writes=True,
+        idempotent=True,
+        versioned=True,
+        errors=_MESSAGE_ERRORS + (errors.StateTooLarge,),
+    ),
+    Operation(
+        name="dialogues.list",
+        route=Route("GET", "/dialogue"),
+        summary="List dialogues, newest first",
+        request=dialogues.ListDialogues,
+        response=dialogues.DialoguePage,
+        query=(*_PAGE, "threadOf", "query"),
+        strict_query=True,
+        errors=(errors.InvalidParameter,),
+    ),
+    Operation(
+        name="dialogues.get",
+        route=Route("GET", "/dialogue/{id}"),
+        summary="Get a dialogue with its state and first ten messages",
+        request=dialogues.NameDialogue,
+        response=dialogues.Dialogue,
+        required=("id",),
+        versioned=True,
+        errors=(errors.InvalidParameter, errors.DialogueNotFound),
+    ),
+    Operation(
+        name="dialogues.update",
+        route=Route("PUT", "/dialogue/{id}"),
+        aliases=(Route("PUT", "/dialogue"),),
+        summary="Replace label, tags or state of a dialogue, or append messages",
+        request=dialogues.UpdateDialogue,
+        response=dialogues.Dialogue,
+        resource=dialogues.Dialogue,
+        required=("id",),
+        body="object",
+        writes=True,
+        versioned=True,
+        errors=(
+            *(error for error in _MESSAGE_ERRORS if error is not errors.IdempotencyConflict),
+            errors.StateTooLarge,
+            errors.ImmutableField,
+            errors.PreconditionFailed,
+        ),
+    ),
+    Operation(
+        name="dialogues.delete",
+        route=Route("DELETE", "/dialogue/{id}"),
+        aliases=(Route("DELETE", "/dialogue"),),
+        summary="Delete a dialogue; its messages remain unless `cascade` is set",
+        request=dialogues.DeleteDialogue,
+        response=dialogues.Deleted,
+        resource=dialogues.Dialogue,
+        required=("id",),
+        query=("namespace", "cascade"),
+        body="object",
+        writes=True,
+        errors=(
+            *_VALUE_ERRORS,
+            errors.MissingParameter,
+            errors.DialogueNotFound,
+            errors.DialogueImmutable,
+        ),
+    ),
+    Operation(
+        name="dialogues.threads",
+        route=Route("GET", "/dialogue/{threadOf}/threads"),
+        summary="List the threads of a dialogue",
+        request=dialogues.ListDialogues,
+        response=dialogues.DialoguePage,
+        query=_PAGE,
+        strict_query=True,
+        errors=(errors.InvalidParameter,),
+    ),
+    Operation(
+        name="dialogues.get_state",
+        route=Route("GET", "/dialogue/{id}/state"),
+        summary="Get the state of a dialogue",
+        request=dialogues.NameDialogue,
+        response=dialogues.DialogueState,
+        answer_field="state",
+        required=("id",),
+        versioned=True,
+        errors=(errors.InvalidParameter, errors.DialogueNotFound),
+    ),
+    Operation(
+        name="dialogues.merge_state",
+        route=Route("PUT", "/dialogue/{id}/state"),
+        summary="Set keys of the state; the others stay",
+        request=dialogues.MergeState,
+        response=dialogues.DialogueState,
+        answer_field="state",
+        required=("id",),
+        body="patch",
+        body_field="state",
+        writes=True,
+        versioned=True,
+        errors=(
+            *_VALUE_ERRORS,
+            errors.DialogueNotFound,
+            errors.StateTooLarge,
+            errors.PreconditionFailed,
+        ),
+    ),
+    Operation(
+        name="dialogues.act",
+        route=Route("POST", "/dialogue/{id}/{action}"),
+        aliases=(Route("PUT", "/dialogue/{id}/{action}"),),
+        summary="End, archive, unarchive or reopen a dialogue",
+        request=dialogues.ActOnDialogue,
+        response=dialogues.Dialogue,
+        resource=dialogues.Dialogue,
+        required=("id", "action"),
+        body="object",
+        writes=True,
+        idempotent=True,
+        versioned=True,
+        errors=(
+            *_VALUE_ERRORS,
+            errors.DialogueNotFound,
+            errors.PreconditionFailed,
+            errors.IdempotencyConflict,
+        ),
+    ),
+)
+
+MESSAGES = (
+    Operation(
+        name="messages.create",
+        route=Route("POST", "/message"),
+        aliases=tuple(Route("POST", path) for path in _CREATE_MESSAGE_PATHS[1:]),
+        summary="Append a message to a dialogue",
+        request=messages.CreateMessage,
+        response=messages.Message,
+        resource=messages.Message,
+        required=("dialogueId",),
+        query=("namespace", "dialogueId"),
+        body="object",
+        writes=True,
+        idempotent=True,
+        errors=_MESSAGE_ERRORS,
+    ),
+    Operation(
+        name="messages.create_batch",
+        route=Route("POST", "/messages"),
+        aliases=tuple(
+            Route("POST", path) for path in _CREATE_MESSAGE_PATHS if path != "/messages"
+        ),
+        summary="Append messages to a dialogue, all or none",
+        request=messages.CreateMessages,
+        response=list[messages.Message],
+        required=("dialogueId", "messages"),
+        query=("namespace", "dialogueId"),
+        body="array",
+        body_field="messages",
+        writes=True,
+        idempotent=True,
+        errors=_MESSAGE_ERRORS,
+    ),
+    Operation(
+        name="messages.list",
+        route=Route("GET", "/messages"),
+        aliases=(
+            Route("GET", "/dialogue/{dialogueId}/messages"),
+            Route("GET", "/dialogue/{dialogueId}/message"),
+        ),
+        summary="List the messages of a dialogue, oldest first",
+        request=messages.ListMessages,
+        response=messages.MessagePage,
+        query=(*_PAGE, "dialogueId"),
+        strict_query=True,
+        errors=(errors.MissingParameter, errors.InvalidParameter, errors.DialogueNotFound),
+    ),
+    Operation(
+        name="messages.get",
+        route=Route("GET", "/message/{id}"),
+        aliases=_message_routes("GET")[1:],
+        summary="Get a message",
+        request=messages.NameMessage,
+        response=messages.Message,
+        required=("id",),
+        query=("namespace", "dialogueId"),
+        errors=(errors.InvalidParameter, errors.MessageNotFound),
+    ),
+    Operation(
+        name="messages.update",
+        route=Route("PUT", "/message/{id}"),
+        aliases=_message_routes("PUT")[1:],
+        summary="Replace the tags of a message",
+        request=messages.UpdateMessage,
+        response=messages.Message,
+        resource=messages.Message,
+        required=("id",),
+        query=("namespace", "dialogueId"),
+        fixed=("id",),
+        body="object",
+        writes=True,
+        errors=(
+            *_VALUE_ERRORS,
+            errors.MessageNotFound,
+            errors.ImmutableField,
+            errors.DialogueImmutable,
+        ),
+    ),
+    Operation(
+        name="messages.delete",
+        route=Route("DELETE", "/message/{id}"),
+        aliases=_message_routes("DELETE")[1:],
+        summary="Delete a message",
+        request=messages.NameMessage,
+        response=messages.DeletedMessage,
+        resource=messages.Message,
+        required=("id",),
+        query=("namespace", "dialogueId"),
+        body="object",
+        writes=True,
+        errors=(*_VALUE_ERRORS, errors.MessageNotFound, errors.DialogueImmutable),
+    ),
+)
+
+MEMORIES = (
+    Operation(
+        name="memories.create",
+        route=Route("POST", "/memory"),
+        summary="Store a memory",
+        request=memories.CreateMemory,
+        response=memories.Memory,
+        resource=memories.Memory,
+        body="object",
+        writes=True,
+        idempotent=True,
+        errors=(
+            *_VALUE_ERRORS,
+            errors.MissingParameter,
+            errors.DuplicateId,
+            errors.ValueTooLarge,
+            errors.IdempotencyConflict,
+        ),
+    ),
+    Operation(
+        name="memories.list",
+        route=Route("GET", "/memory"),
+        summary="List memories, newest first",
+        request=memories.ListMemories,
+        response=memories.MemoryPage,
+        query=_PAGE,
+        strict_query=True,
+        errors=(errors.InvalidParameter,),
+    ),
+    Operation(
+        name="memories.get",
+        route=Route("GET", "/memory/{id}"),
+        summary="Get a memory",
+        request=memories.NameMemory,
+        response=memories.Memory,
+        required=("id",),
+        errors=(errors.InvalidParameter, errors.MemoryNotFound),
+    ),
+    Operation(
+        name="memories.update",
+        route=Route("PUT", "/memory/{id}"),
+        summary="Replace the tags of a memory",
+        request=memories.UpdateMemory,
+        response=memories.Memory,
+        resource=memories.Memory,
+        required=("id",),
+        fixed=("id", "namespace"),
+        body="object",
+        writes=True,
+        errors=(
+            *_VALUE_ERRORS,
+            errors.MissingParameter,
+            errors.MemoryNotFound,
+            errors.ImmutableField,
+        ),
+    ),
+    Operation(
+        name="memories.delete",
+        route=Route("DELETE", "/memory/{id}"),
+        summary="Delete a memory",
+        request=memories.NameMemory,
+        response=dialogues.Deleted,
+        resource=memories.Memory,
+        required=("id",),
+        body="object",
+        writes=True,
+        errors=(*_VALUE_ERRORS, errors.MemoryNotFound),
+    ),
+)
+
+
+class Health(Struct):
+    """The process answers."""
+
+    status: Literal["ok"]
+    version: str
+
+
+class Readiness(Struct):
+    """The store answers and can be written."""
+
+    status: Literal["ready"]
+    version: str
+
+
+SERVICE = (
+    Operation(
+        name="service.health",
+        route=Route("GET", "/health"),
+        summary="Tell that the process is alive",
+        response=Health,
+        public=True,
+    ),
+    Operation(
+        name="service.ready",
+        route=Route("GET", "/ready"),
+        summary="Tell that the store can be read and written",
+        response=Readiness,
+        public=True,
+        errors=(errors.ServiceUnavailable,),
+    ),
+    Operation(
+        name="service.metrics",
+        route=Route("GET", "/metrics"),
+        summary="Give figures for Prometheus",
+        response="text/plain",
+        public=True,
+        errors=(errors.Forbidden,),
+    ),
+    Operation(
+        name="service.openapi",
+        route=Route("GET", "/openapi.json"),
+        summary="Give this document",
+        response="application/json",
+        public=True,
+    ),
+    Operation(
+        name="service.docs",
+        route=Route("GET", "/docs"),
+        summary="Show this document to a person",
+        response="text/html",
+        public=True,
+    ),
+)
+
+#: Every operation; the order is that of the reference.
+OPERATIONS: tuple[Operation, ...] = (*DIALOGUES, *MESSAGES, *MEMORIES, *SERVICE)
+#: The resources of the wire; their fields that no request takes are read-only (contract 1.3).
+RESOURCES: tuple[type[Struct], ...] = (dialogues.Dialogue, messages.Message, memories.Memory)

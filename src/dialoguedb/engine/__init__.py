@@ -1,0 +1,25 @@
+"""The rules. One file per resource; an operation `room.verb` of the table is a function here."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from dialoguedb.contract import OPERATIONS
+from dialoguedb.engine import dialogues, memories, messages
+from dialoguedb.engine.caller import Caller, Replayed, Task
+
+Handler = Callable[[Caller, Any], Task[Any]]
+
+_ROOMS = {"dialogues": dialogues, "memories": memories, "messages": messages}
+
+
+def handlers() -> Mapping[str, Handler]:
+    """Give the function of each operation that is not the server's own, by its name."""
+    found = {}
+    for operation in OPERATIONS:
+        room, _, verb = operation.name.partition(".")
+        if room in _ROOMS:
+            found[operation.name] = getattr(_ROOMS[room], verb)
+    return found
+
+
+__all__ = ["Caller", "Handler", "Replayed", "Task", "handlers"]

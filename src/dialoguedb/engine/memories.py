@@ -1,0 +1,119 @@
+"""Memories: what outlives a dialogue (contract 5.14)."""
+
+from msgspec import UNSET
+
+from dialoguedb.engine import pages
+from dialoguedb.engine.caller import Caller, Replayed, Task
+from dialoguedb.engine.idempotency import once
+from dialoguedb.engine.messages import refuse_changes
+from dialoguedb.errors import MemoryNotFound
+from dialoguedb.models import documents
+from dialoguedb.models.dialogues import Deleted
+from dialoguedb.models.memories import (
+    CreateMemory,
+    ListMemories,
+    Memory,
+    MemoryPage,
+    NameMemory,
+    UpdateMemory,
+)
+from dialoguedb.store import changes, claims
+from dialoguedb.store import memories as stored
+from dialoguedb.store.messages import EMPTY_ARRAY, EMPTY_OBJECT
+from dialoguedb.store.protocol import ReadTx, Scope, WriteTx
+
+
+def _stored(tx: ReadTx, memory_id: str) -> Memory:
+    memory = stored.get(tx, memory_id)
+    if memory is None:
+        raise MemoryNotFound(f"Memory '{memory_id}' not found in this namespace", field="id")
+    return memory
+
+
+def create(caller: Caller, request: CreateMemory) -> Task[Memory | Replayed]:
+    """Store a memory; an id that is taken is an error, never an update."""
+    own_id = request.key if request.id is UNSET else request.id
+    value = documents.compact(request.value)
+    metadata = EMPTY_OBJECT if request.metadata is UNSET else documents.compact(request.metadata)
+
+    def work(tx: WriteTx) -> Memory:
+        memory_id = tx.runtime.ulid() if own_id is UNSET else own_id
+        claims.take(tx, "memory", memory_id)
+        memory = stored.insert(
+            tx,
+            memory_id,
+            label=request.label or None,
+            description=request.description or None,
+            value=value,
+            metadata=metadata,
+            tags=documents.text_of(request.tags) if request.tags else EMPTY_ARRAY,
+            now_ms=tx.runtime.now(),
+        )
+        changes.note(tx, "memory", memory_id, "created")
+        return memory
+
+    whole = once(
+        "memories.create",
+        caller,
+        request,
+        work,
+        made=lambda memory: memory.id,
+        rebuild=_stored,
+    )
+    return Task(Scope(caller.project_id, request.namespace), whole)
+
+
+def list(caller: Caller, request: ListMemories) -> Task[MemoryPage]:
+    """List memories."""
+    asked = pages.question(caller, "memories", request, order="desc")
+
+    def work(tx: ReadTx) -> MemoryPage:
+        page = pages.take(
+            asked,
+            stored.rows(tx, asked.cursor.order, **asked.window),
+            convert=lambda row: stored.of_row(row, tx.scope.namespace),
+            position=lambda row: (row[8], row[2]),
+        )
+        return MemoryPage(items=page.items, next=page.next)
+
+    return Task(Scope(caller.project_id, asked.cursor.namespace), work)
+
+
+def get(caller: Caller, request: NameMemory) -> Task[Memory]:
+    """Get a memory."""
+    scope = Scope(caller.project_id, request.namespace)
+    return Task(scope, lambda tx: _stored(tx, str(request.id)))
+
+
+def update(caller: Caller, request: UpdateMemory) -> Task[Memory]:
+    """Replace the tags of a memory."""
+    tags = documents.text_of(request.tags)
+
+    def work(tx: WriteTx) -> Memory:
+        memory = _stored(tx, str(request.id))
+        refuse_changes(
+            {
+                "value": (request.value, memory.value),
+                "label": (request.label, memory.label),
+                "description": (request.description, memory.description),
+                "metadata": (request.metadata, memory.metadata),
+            }
+        )
+        stored.set_tags(tx, memory.id, tags, tx.runtime.now())
+        changes.note(tx, "memory", memory.id, "modified")
+        return _stored(tx, memory.id)
+
+    return Task(Scope(caller.project_id, request.namespace), work)
+
+
+def delete(caller: Caller, request: NameMemory) -> Task[Deleted]:
+    """Delete a memory."""
+
+    def work(tx: WriteTx) -> Deleted:
+        memory = _stored(tx, str(request.id))
+        stored.delete(tx, memory.id)
+        claims.drop(tx, "memory", memory.id)
+        changes.note(tx, "memory", memory.id, "deleted")
+        return Deleted(success=True, id=memory.id)
+
+    return Task(Scope(caller.project_id, request.namespace), work)

@@ -1,0 +1,286 @@
+"""The exception tree. Each class is one error code of the wire (contract 10).
+
+DialogueDBError
+├── BadRequest (400)
+│   ├── MissingParameter, InvalidParameter, InvalidInput, ValidationFailed
+│   ├── DuplicateId, InvalidImageContent, TooManyImages
+│   └── InvalidJson
+├── TooLarge (413)
+│   └── PayloadTooLarge, ContentTooLarge, StateTooLarge, ValueTooLarge, ImageTooLarge
+├── RouteNotFound (404), MethodNotAllowed (405)
+├── Unauthorized (401), Forbidden (403)
+├── NotFound (404)
+│   └── DialogueNotFound, MessageNotFound, MemoryNotFound
+├── Conflict (409)
+│   ├── ImmutableField, IdempotencyConflict, DialogueImmutable, DialogueEnded
+│   └── PreconditionFailed (412)
+├── RateLimitExceeded (429)
+├── InternalError (500)
+├── ServiceUnavailable (503)
+│   └── StorageFull, StorageReadOnly
+└── AdminError            never on the wire: what the command line tells its user
+    └── StoreError        the store cannot be opened or used as asked
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import msgspec
+
+
+class Detail(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One field-level part of an error (contract 10.1).
+
+    Attributes:
+        code: `REQUIRED`, `INVALID`, `NOT_FOUND`, `DUPLICATE`, `TOO_LONG`, `TOO_MANY`,
+            `IMMUTABLE` or `UNKNOWN_PARAMETER`.
+        message: what is wrong, for a person.
+        field: the field's wire name and path, such as `messages[2].tags[0]`.
+        value: a short value that helps; never content.
+    """
+
+    code: str
+    message: str
+    field: str | None = None
+    value: str | int | None = None
+
+
+class DialogueDBError(Exception):
+    """Something went wrong."""
+
+    code: ClassVar[str] = "INTERNAL_ERROR"
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "server_error"
+    #: The code of the detail that the error carries when it names one field.
+    detail_code: ClassVar[str] = "INVALID"
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        field: str | None = None,
+        value: str | int | None = None,
+        details: Sequence[Detail] = (),
+        detail_code: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        """Make the error; without a message the class's docstring is the message.
+
+        With `field` (and no `details`) the error carries one detail that names it.
+        """
+        self.message = message or (self.__doc__ or "").strip().splitlines()[0]
+        if field is not None and not details:
+            detail = Detail(detail_code or self.detail_code, self.message, field, value)
+            details = (detail,)
+        self.details = tuple(details)
+        self.headers = headers or {}
+        super().__init__(self.message)
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same request can succeed later."""
+        return self.status == 429 or self.status >= 500
+
+
+class BadRequest(DialogueDBError):
+    """The request is not valid."""
+
+    code, status, type = "VALIDATION_ERROR", 400, "validation_error"
+
+
+class MissingParameter(BadRequest):
+    """A required field is missing."""
+
+    code, detail_code = "MISSING_PARAMETER", "REQUIRED"
+
+
+class InvalidParameter(BadRequest):
+    """A parameter has an invalid value."""
+
+    code = "INVALID_PARAMETER"
+
+
+class InvalidInput(BadRequest):
+    """A field of the body has an invalid value."""
+
+    code = "INVALID_INPUT"
+
+
+class ValidationFailed(BadRequest):
+    """Several fields are not valid."""
+
+    code = "VALIDATION_ERROR"
+
+
+class DuplicateId(BadRequest):
+    """The id is already taken."""
+
+    code, detail_code = "DUPLICATE_ID", "DUPLICATE"
+
+
+class InvalidImageContent(BadRequest):
+    """An inline image must be raw base64."""
+
+    code = "INVALID_IMAGE_CONTENT"
+
+
+class TooManyImages(BadRequest):
+    """A message holds more image parts than allowed."""
+
+    code, detail_code = "TOO_MANY_IMAGES", "TOO_MANY"
+
+
+class InvalidJson(BadRequest):
+    """The body is not valid JSON."""
+
+    code = "INVALID_JSON"
+
+
+class TooLarge(DialogueDBError):
+    """The request is too large."""
+
+    code, status, type, detail_code = "PAYLOAD_TOO_LARGE", 413, "validation_error", "TOO_LONG"
+
+
+class PayloadTooLarge(TooLarge):
+    """The request body is too large."""
+
+
+class ContentTooLarge(TooLarge):
+    """The content of a message is too large."""
+
+    code = "CONTENT_TOO_LARGE"
+
+
+class StateTooLarge(TooLarge):
+    """The state is too large."""
+
+    code = "STATE_TOO_LARGE"
+
+
+class ValueTooLarge(TooLarge):
+    """The value of a memory is too large."""
+
+    code = "VALUE_TOO_LARGE"
+
+
+class ImageTooLarge(TooLarge):
+    """An image is too large."""
+
+    code = "IMAGE_TOO_LARGE"
+
+
+class RouteNotFound(DialogueDBError):
+    """There is no such path."""
+
+    code, status, type = "ROUTE_NOT_FOUND", 404, "validation_error"
+
+
+class MethodNotAllowed(DialogueDBError):
+    """The path does not take this method."""
+
+    code, status, type = "METHOD_NOT_ALLOWED", 405, "validation_error"
+
+
+class Unauthorized(DialogueDBError):
+    """The API key is missing or not valid."""
+
+    code, status, type = "UNAUTHORIZED", 401, "authentication_error"
+
+
+class Forbidden(DialogueDBError):
+    """This is not allowed here."""
+
+    code, status, type = "FORBIDDEN", 403, "authorization_error"
+
+
+class NotFound(DialogueDBError):
+    """The resource does not exist."""
+
+    code, status, type, detail_code = "NOT_FOUND", 404, "not_found", "NOT_FOUND"
+
+
+class DialogueNotFound(NotFound):
+    """The dialogue does not exist in this namespace."""
+
+    code = "DIALOGUE_NOT_FOUND"
+
+
+class MessageNotFound(NotFound):
+    """The message does not exist in this namespace."""
+
+    code = "MESSAGE_NOT_FOUND"
+
+
+class MemoryNotFound(NotFound):
+    """The memory does not exist in this namespace."""
+
+    code = "MEMORY_NOT_FOUND"
+
+
+class Conflict(DialogueDBError):
+    """The request conflicts with the stored state."""
+
+    code, status, type = "CONFLICT", 409, "conflict"
+
+
+class ImmutableField(Conflict):
+    """A field cannot be changed after creation."""
+
+    code, detail_code = "IMMUTABLE_FIELD", "IMMUTABLE"
+
+
+class IdempotencyConflict(Conflict):
+    """The idempotency key was used with another request."""
+
+    code = "IDEMPOTENCY_CONFLICT"
+
+
+class DialogueImmutable(Conflict):
+    """The project's dialogues are immutable."""
+
+    code, detail_code = "DIALOGUE_IMMUTABLE", "IMMUTABLE"
+
+
+class DialogueEnded(Conflict):
+    """The dialogue takes no new messages."""
+
+    code = "DIALOGUE_ENDED"
+
+
+class PreconditionFailed(Conflict):
+    """The dialogue has another version than If-Match names."""
+
+    code, status = "PRECONDITION_FAILED", 412
+
+
+class RateLimitExceeded(DialogueDBError):
+    """Too many requests with this key."""
+
+    code, status, type = "RATE_LIMIT_EXCEEDED", 429, "rate_limit_exceeded"
+
+
+class InternalError(DialogueDBError):
+    """Something went wrong in the server; its log has the request id."""
+
+
+class ServiceUnavailable(DialogueDBError):
+    """The server cannot answer now; try again."""
+
+    code, status, type = "SERVICE_UNAVAILABLE", 503, "service_unavailable"
+
+
+class StorageFull(ServiceUnavailable):
+    """The disk is full; nothing was stored. Free some space and try again."""
+
+
+class StorageReadOnly(ServiceUnavailable):
+    """The database cannot be written; nothing was stored."""
+
+
+class AdminError(DialogueDBError):
+    """The command cannot be carried out."""
+
+
+class StoreError(AdminError):
+    """The database cannot be opened."""

@@ -1,0 +1,78 @@
+"""The three sources of chance: the clock, identifiers, randomness. Nothing else reads them."""
+
+import base64
+import os
+import threading
+import time
+from collections.abc import Callable
+from itertools import product
+
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+#: Ten bits to two characters: a ULID is thirteen of these.
+_PAIRS = tuple(a + b for a, b in product(_CROCKFORD, repeat=2))
+_RANDOM_BITS = 80
+_UUID_STOCK = 256
+
+
+def system_clock() -> int:
+    """Read the machine's clock: milliseconds since 1970 UTC."""
+    return time.time_ns() // 1_000_000
+
+
+class Runtime:
+    """Clock, ids and randomness of one process; tests hand in a clock and randomness of theirs.
+
+    Thread-safe. Times of ids never step back, also when the clock does.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], int] = system_clock,
+        randomness: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        """Make a runtime.
+
+        Args:
+            clock: gives milliseconds since 1970 UTC.
+            randomness: gives n random bytes.
+        """
+        self.now = clock
+        self._randomness = randomness
+        self._lock = threading.Lock()
+        self._last_ulid = 0
+        self._last_ordinal = 0
+        self._uuids = b""
+
+    def ulid(self) -> str:
+        """Make a ULID: 26 characters, sorted by time, rising within the process."""
+        fresh = (self.now() << _RANDOM_BITS) | int.from_bytes(self._randomness(10))
+        with self._lock:
+            if fresh >> _RANDOM_BITS <= self._last_ulid >> _RANDOM_BITS:
+                fresh = self._last_ulid + 1
+            self._last_ulid = fresh
+        return "".join([_PAIRS[fresh >> shift & 1023] for shift in range(120, -1, -10)])
+
+    def ordinal(self) -> int:
+        """Make an insertion number: it rises in the process and roughly follows the clock."""
+        with self._lock:
+            self._last_ordinal = max(self._last_ordinal + 1, self.now() << 20)
+            return self._last_ordinal
+
+    def uuid(self) -> str:
+        """Make a random UUID (version 4) in its usual form."""
+        with self._lock:
+            if not self._uuids:
+                self._uuids = self._randomness(16 * _UUID_STOCK)
+            mine, self._uuids = self._uuids[:16], self._uuids[16:]
+        text = mine.hex()
+        variant = "89ab"[mine[8] & 3]
+        return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
+
+    def api_key(self) -> str:
+        """Make an API key: `skv1_` and 43 base64url characters, 256 random bits (contract 2)."""
+        return "skv1_" + base64.urlsafe_b64encode(self._randomness(32)).decode().rstrip("=")
+
+
+def monotonic_s() -> float:
+    """Read a clock that only measures spans: seconds, never stepping back."""
+    return time.monotonic()

@@ -1,0 +1,70 @@
+"""Answers: bodies, headers, and the error envelope (contract 1.4, 10)."""
+
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from dialoguedb.errors import Detail, DialogueDBError
+
+JSON = b"application/json; charset=utf-8"
+encode = msgspec.json.Encoder().encode
+
+
+class Answer(NamedTuple):
+    """What goes back: status, body, its type, and headers beyond those that every answer has."""
+
+    status: int
+    body: bytes
+    content_type: bytes = JSON
+    headers: list[tuple[bytes, bytes]] = []  # noqa: RUF012 - never changed
+
+
+class ErrorBody(Struct, rename="camel", kw_only=True):
+    """What is wrong (contract 10.1)."""
+
+    code: str
+    message: str
+    type: str
+    details: tuple[Detail, ...]
+    request_id: str
+    timestamp: str
+
+
+class ErrorEnvelope(Struct):
+    """The body of every answer that is not a success."""
+
+    error: ErrorBody
+
+
+def of_error(error: DialogueDBError, request_id: str, timestamp: str) -> Answer:
+    """Make the answer for an error."""
+    envelope = ErrorEnvelope(
+        ErrorBody(
+            code=error.code,
+            message=error.message,
+            type=error.type,
+            details=error.details,
+            request_id=request_id,
+            timestamp=timestamp,
+        )
+    )
+    headers = [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
+    return Answer(error.status, encode(envelope), headers=headers)
+
+
+def of_result(result: Any, *, field: str, versioned: bool, replayed: bool) -> Answer:
+    """Make the answer for what the engine gave.
+
+    Args:
+        result: the engine's answer.
+        field: the attribute of it that is the body; all of it if empty.
+        versioned: whether its version goes into the `ETag`.
+        replayed: whether an earlier request with the same idempotency key made it.
+    """
+    headers = []
+    if versioned:
+        headers.append((b"etag", b'"%d"' % result.version))
+    if replayed:
+        headers.append((b"idempotent-replayed", b"true"))
+    return Answer(200, encode(getattr(result, field) if field else result), headers=headers)

@@ -1,0 +1,91 @@
+"""The application: Starlette around the one endpoint."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Headers
+from starlette.responses import Response
+from starlette.routing import Mount
+from starlette.types import Receive, Scope, Send
+
+from dialoguedb.runtime import Runtime
+from dialoguedb.server.carrier import Carrier
+from dialoguedb.server.dispatch import Dispatch, OpenDoor
+from dialoguedb.server.logs import AccessLog
+from dialoguedb.server.metrics import Metrics
+from dialoguedb.server.service import Service
+from dialoguedb.settings import Settings
+from dialoguedb.store.protocol import Store
+
+_SHOWN_HEADERS = (
+    "X-Request-Id",
+    "ETag",
+    "Idempotent-Replayed",
+    "Retry-After",
+    "X-RateLimit-Limit",
+    "X-RateLimit-Remaining",
+    "X-RateLimit-Reset",
+)
+
+
+class Cors(CORSMiddleware):
+    """CORS whose preflights have no body (contract 1.4)."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """Answer a preflight: 204, or 400 for another origin."""
+        response = super().preflight_response(request_headers)
+        if response.status_code == 200:
+            headers = {k: v for k, v in response.headers.items() if not k.startswith("content-")}
+            return Response(status_code=204, headers=headers)
+        return response
+
+
+def make_app(settings: Settings, store: Store, door: OpenDoor | None = None) -> Starlette:
+    """Make the ASGI application.
+
+    Args:
+        settings: the server's.
+        store: an open store; the caller closes it after the application has stopped.
+        door: the key of the environment, if there is one.
+    """
+    holder: dict[str, Dispatch] = {}
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        loop = asyncio.get_running_loop()
+        carrier = Carrier(store, loop)
+        metrics = Metrics()
+        access_log = AccessLog(loop) if settings.access_log else None
+        service = Service(carrier, metrics, metrics_public=settings.metrics_public)
+        holder["dispatch"] = Dispatch(
+            settings, carrier, Runtime(), service, metrics, access_log, door
+        )
+        yield
+        carrier.close()
+        if access_log is not None:
+            access_log.flush()
+
+    async def endpoint(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await holder["dispatch"](scope, receive, send)
+        else:  # a web socket: there are none
+            await send({"type": "websocket.close", "code": 1000})
+
+    middleware: list[Any] = []
+    if settings.cors_origin:
+        middleware.append(
+            Middleware(
+                Cors,
+                allow_origins=list(settings.cors_origin),
+                allow_methods=["GET", "POST", "PUT", "DELETE"],
+                allow_headers=["Authorization", "Content-Type", "If-Match", "Idempotency-Key"],
+                expose_headers=_SHOWN_HEADERS,
+                max_age=600,
+            )
+        )
+    return Starlette(routes=[Mount("/", app=endpoint)], middleware=middleware, lifespan=lifespan)

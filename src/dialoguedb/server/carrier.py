@@ -1,0 +1,61 @@
+"""Carry tasks from the event loop to the store and answers back."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from dialoguedb.engine import Task
+from dialoguedb.store.protocol import Outcome, ReadTooLong, Store, T
+
+#: Bodies and reads beyond this leave the loop: it must serve others meanwhile.
+INLINE_BYTES = 256 * 1024
+POOL_THREADS = 4
+
+
+class Carrier:
+    """Runs tasks for one event loop.
+
+    A short read runs in the loop itself, which costs less than a hop to a thread and back; one
+    that grows long is begun again in a pool. Writes go to the store's writer, and the outcomes of
+    one commit come back in one wake-up of the loop.
+    """
+
+    def __init__(self, store: Store, loop: asyncio.AbstractEventLoop) -> None:
+        self.store = store
+        self._loop = loop
+        self._pool = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="dialoguedb-pool")
+
+    async def apart(self, act: Callable[..., T], *args: Any) -> T:
+        """Run something that takes long in the pool."""
+        return await self._loop.run_in_executor(self._pool, act, *args)
+
+    async def read(self, task: Task[T]) -> T:
+        """Run a reading task."""
+        try:
+            return self.store.read(task.scope, task.work, most_bytes=INLINE_BYTES)  # type: ignore[arg-type]
+        except ReadTooLong:
+            return await self.apart(self.store.read, task.scope, task.work)
+
+    async def write(self, task: Task[T]) -> T:
+        """Run a writing task; done when it is on disk."""
+        future: asyncio.Future[T] = self._loop.create_future()
+        self.store.submit(task.scope, task.work, future, self._resolve)
+        return await future
+
+    def _resolve(self, outcomes: Sequence[Outcome]) -> None:
+        self._loop.call_soon_threadsafe(_settle, outcomes)
+
+    def close(self) -> None:
+        """Wait for what runs in the pool."""
+        self._pool.shutdown()
+
+
+def _settle(outcomes: Sequence[Outcome]) -> None:
+    for future, result, error in outcomes:
+        if future.cancelled():
+            continue
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)

@@ -1,0 +1,223 @@
+"""One endpoint for all operations: route, key, limit, decode, call, encode (contract 10.3)."""
+
+import hmac
+import logging
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from dialoguedb import engine
+from dialoguedb.contract import Operation
+from dialoguedb.engine import Caller, Replayed, projects
+from dialoguedb.errors import DialogueDBError, InternalError, Unauthorized
+from dialoguedb.models import documents
+from dialoguedb.runtime import Runtime, monotonic_s
+from dialoguedb.server import answers, logs, requests
+from dialoguedb.server.answers import Answer
+from dialoguedb.server.carrier import INLINE_BYTES, Carrier
+from dialoguedb.server.limits import Headers, RateLimiter
+from dialoguedb.server.metrics import Metrics
+from dialoguedb.server.requests import ClientGone, Receive, Scope
+from dialoguedb.server.routes import Match, Routes
+from dialoguedb.server.service import Service
+from dialoguedb.settings import Settings
+from dialoguedb.wire import RequestReader
+
+log = logging.getLogger("dialoguedb.server")
+
+_UNKNOWN = "unknown"
+_ENVIRONMENT = "environment"
+
+
+class OpenDoor(NamedTuple):
+    """The key of the environment: its hash, and the project that it opens."""
+
+    key_hash: bytes
+    project_id: str
+
+
+class _Call:
+    """One request on its way; what the log line and the headers of its answer need."""
+
+    __slots__ = ("headers", "key_id", "limits", "method", "operation", "project_id", "request_id")
+
+    def __init__(self, request_id: str, scope: Scope) -> None:
+        self.request_id = request_id
+        self.method: str = scope["method"]
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.operation = _UNKNOWN
+        self.project_id = ""
+        self.key_id = ""
+        self.limits: Headers | None = None
+
+
+class Dispatch:
+    """The ASGI application of the operations."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        carrier: Carrier,
+        runtime: Runtime,
+        service: Service,
+        metrics: Metrics,
+        access_log: logs.AccessLog | None,
+        door: OpenDoor | None,
+    ) -> None:
+        self._carrier = carrier
+        self._runtime = runtime
+        self._service = service
+        self._metrics = metrics
+        self._access_log = access_log
+        self._door = door
+        self._limiter = RateLimiter(settings.rate_limit, settings.rate_burst)
+        self._limits = settings.limits
+        self._routes = Routes()
+        self._handlers = engine.handlers()
+        refuse = settings.unknown_fields == "reject"
+        self._readers = {
+            name: RequestReader(_row(name), self._limits, refuse_unknown=refuse)
+            for name in self._handlers
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Any) -> None:
+        """Answer one HTTP request."""
+        began_s = monotonic_s()
+        call = _Call(self._runtime.uuid(), scope)
+        code = ""
+        try:
+            answer = await self._answer(call, scope, receive)
+        except DialogueDBError as error:
+            code = error.code
+            answer = answers.of_error(error, call.request_id, logs.now_text())
+        except ClientGone:
+            return
+        except Exception:  # the edge of the server: nobody is shown a traceback
+            log.exception("a request failed", extra={"fields": {"requestId": call.request_id}})
+            code = InternalError.code
+            answer = answers.of_error(InternalError(), call.request_id, logs.now_text())
+        await self._send(call, answer, send)
+        self._note(call, answer, code, monotonic_s() - began_s)
+
+    async def _answer(self, call: _Call, scope: Scope, receive: Receive) -> Answer:
+        raw_path = scope["raw_path"].decode("latin-1")
+        match = self._routes.match(call.method, raw_path)
+        operation = match.operations[0]
+        call.operation = operation.name
+        if operation.public:
+            return await self._service.answer(operation, scope)
+        access = self._authenticated(call)
+        call.limits = self._limiter.take(access.key_id)
+        body = b"" if operation.body == "none" else await requests.body_of(receive, call.headers)
+        caller = Caller(
+            project_id=access.project_id,
+            immutable=access.immutable,
+            request_id=call.request_id,
+            idempotency_key=(
+                requests.idempotency_key_of(call.headers) if operation.idempotent else None
+            ),
+            if_match=requests.if_match_of(call.headers) if operation.versioned else None,
+            limits=self._limits,
+        )
+        query = requests.query_of(scope)
+        if len(body) > INLINE_BYTES:
+            meant = await self._carrier.apart(self._task, caller, match, query, body)
+        else:
+            meant = self._task(caller, match, query, body)
+        operation, task = meant
+        call.operation = operation.name
+        if operation.writes:
+            result = await self._carrier.write(task)
+        else:
+            result = await self._carrier.read(task)
+        replayed = type(result) is Replayed
+        return answers.of_result(
+            result.answer if replayed else result,
+            field=operation.answer_field,
+            versioned=operation.versioned,
+            replayed=replayed,
+        )
+
+    def _task(
+        self, caller: Caller, match: Match, query: list[tuple[str, str]], body: bytes
+    ) -> tuple[Operation, engine.Task[Any]]:
+        """Read the request and prepare what it asks for; it takes long where the body is long."""
+        operation = _meant(match, body)
+        request = self._readers[operation.name].read(match.path, query, body)
+        return operation, self._handlers[operation.name](caller, request)
+
+    def _authenticated(self, call: _Call) -> projects.Access:
+        """Find what the key opens. Keys are compared as hashes: their time tells nothing."""
+        key = requests.bearer_of(call.headers)
+        access = None
+        if key is not None:
+            digest = projects.hash_of(key)
+            door = self._door
+            if door is not None and hmac.compare_digest(digest, door.key_hash):
+                access = projects.access_of_project(
+                    self._carrier.store, door.project_id, _ENVIRONMENT
+                )
+            else:
+                access = projects.access(self._carrier.store, digest)
+        if access is None:
+            raise Unauthorized(
+                "Send a valid API key: Authorization: Bearer <key>"
+                if key is None
+                else "The API key is not valid",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+        call.project_id, call.key_id = access.project_id, access.key_id
+        return access
+
+    async def _send(self, call: _Call, answer: Answer, send: Any) -> None:
+        head = [
+            (b"content-type", answer.content_type),
+            (b"content-length", b"%d" % len(answer.body)),
+            (b"x-request-id", call.request_id.encode()),
+            *answer.headers,
+        ]
+        if not any(name == b"x-ratelimit-limit" for name, _ in answer.headers):
+            head += self._limiter.idle() if call.limits is None else call.limits
+        await send({"type": "http.response.start", "status": answer.status, "headers": head})
+        await send({"type": "http.response.body", "body": answer.body})
+
+    def _note(self, call: _Call, answer: Answer, code: str, seconds: float) -> None:
+        self._metrics.observe(call.operation, answer.status, seconds)
+        if self._access_log is not None:
+            self._access_log.add(
+                logs.Access(
+                    time=logs.now_text(),
+                    level="error" if answer.status >= 500 else "info",
+                    message="request",
+                    request_id=call.request_id,
+                    method=call.method,
+                    operation=call.operation,
+                    status=answer.status,
+                    milliseconds=round(seconds * 1000, 3),
+                    code=code,
+                    project_id=call.project_id,
+                    key_id=call.key_id,
+                )
+            )
+
+
+def _row(name: str) -> Operation:
+    return next(row for row in engine.OPERATIONS if row.name == name)
+
+
+def _meant(match: Match, body: bytes) -> Operation:
+    """Choose between operations that share a path by the form of the body (5.8, 5.9)."""
+    one = match.operations[0]
+    if len(match.operations) == 1:
+        return one
+    forms: Mapping[str, Operation] = {row.body: row for row in match.operations}
+    if body.lstrip()[:1] == b"[":
+        return forms["array"]
+    if b'"messages"' in body:
+        members = documents.value_of(
+            body, levels=documents.MAX_NESTING + documents.ENVELOPE_NESTING
+        )
+        if isinstance(members, dict) and "messages" in members and not (
+            members.keys() & {"role", "content"}
+        ):
+            return forms["array"]
+    return forms["object"]

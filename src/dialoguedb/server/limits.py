@@ -1,0 +1,85 @@
+"""Rate limits: a token bucket for each key (contract 11)."""
+
+import math
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from dialoguedb.errors import RateLimitExceeded
+
+Headers = list[tuple[bytes, bytes]]
+_UNLIMITED = 1_000_000
+
+
+class Bucket(NamedTuple):
+    """Tokens left, and when that was so (seconds of the clock)."""
+
+    tokens: float
+    at_s: float
+
+
+class RateLimiter:
+    """Counts the requests of each key; in one process and in memory."""
+
+    def __init__(
+        self, rate: float, burst: int, clock: Callable[[], float] = time.time
+    ) -> None:
+        """Make a limiter.
+
+        Args:
+            rate: requests per second that a key regains; 0 is no limit.
+            burst: requests that a key can make at once.
+            clock: seconds since 1970.
+        """
+        self._rate = rate
+        self._burst = burst
+        self._clock = clock
+        self._buckets: dict[str, Bucket] = {}
+        self._second = 0
+        self._open_headers: Headers = []
+
+    def take(self, key_id: str) -> Headers:
+        """Take one token of a key; give the headers that say what is left.
+
+        Raises:
+            RateLimitExceeded: none is left; with `Retry-After`.
+        """
+        if not self._rate:
+            return self.idle()
+        now_s = self._clock()
+        held = self._buckets.get(key_id, Bucket(self._burst, now_s))
+        regained = max(0.0, now_s - held.at_s) * self._rate
+        tokens = min(self._burst, held.tokens + regained)
+        if tokens < 1:
+            self._buckets[key_id] = Bucket(tokens, now_s)
+            wait_s = math.ceil((1 - tokens) / self._rate)
+            error = RateLimitExceeded(f"Too many requests with this key; try again in {wait_s} s")
+            error.headers = {
+                "Retry-After": str(wait_s),
+                **{name.decode(): value.decode() for name, value in self._headers(tokens, now_s)},
+            }
+            raise error
+        self._buckets[key_id] = Bucket(tokens - 1, now_s)
+        return self._headers(tokens - 1, now_s)
+
+    def idle(self) -> Headers:
+        """Give the headers of an answer that counts for no key."""
+        now_s = self._clock()
+        if self._rate:
+            return self._headers(self._burst, now_s)
+        if int(now_s) != self._second:  # they change once a second
+            self._second = int(now_s)
+            self._open_headers = _headers(_UNLIMITED, _UNLIMITED, self._second + 1)
+        return self._open_headers
+
+    def _headers(self, tokens: float, now_s: float) -> Headers:
+        full_s = now_s + (self._burst - tokens) / self._rate
+        return _headers(self._burst, int(tokens), math.ceil(full_s))
+
+
+def _headers(limit: int, remaining: int, reset_s: int) -> Headers:
+    return [
+        (b"x-ratelimit-limit", b"%d" % limit),
+        (b"x-ratelimit-remaining", b"%d" % remaining),
+        (b"x-ratelimit-reset", b"%d" % reset_s),
+    ]

@@ -1,0 +1,92 @@
+"""A certificate of the server's own, for where there is none: kept beside the database."""
+
+import datetime
+import ipaddress
+import socket
+import ssl
+from pathlib import Path
+from typing import NamedTuple
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from dialoguedb.errors import AdminError
+
+_VALID = datetime.timedelta(days=3650)
+
+
+class Pair(NamedTuple):
+    """A certificate and its key, as PEM files."""
+
+    cert: Path
+    key: Path
+
+
+def given(cert: str, key: str) -> Pair:
+    """Take a certificate and a key that there are.
+
+    Raises:
+        AdminError: one of them cannot be read, or they do not belong together.
+    """
+    pair = Pair(Path(cert), Path(key))
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(pair.cert, pair.key)
+    except (OSError, ssl.SSLError) as error:
+        reason = error.strerror or error.reason if isinstance(error, ssl.SSLError) else error
+        raise AdminError(
+            f"the certificate {cert} and the key {key} cannot be used: {reason}"
+        ) from None
+    return pair
+
+
+def self_signed(beside: Path, host: str) -> Pair:
+    """Make a self-signed certificate beside a database, or give the one that is there.
+
+    Clients that are told to trust it (Node: `NODE_EXTRA_CA_CERTS`) go on trusting it after a
+    restart.
+
+    Args:
+        beside: the database's file.
+        host: the address that the server listens on; named in the certificate.
+    """
+    pair = Pair(
+        beside.with_name(beside.name + ".cert.pem"), beside.with_name(beside.name + ".key.pem")
+    )
+    if pair.cert.exists() and pair.key.exists():
+        return pair
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "DialogueDB self-signed")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + _VALID)
+        .add_extension(x509.SubjectAlternativeName(_names(host)), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    secret = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    pair.key.touch(mode=0o600)
+    pair.key.write_bytes(secret)
+    pair.cert.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    return pair
+
+
+def _names(host: str) -> list[x509.GeneralName]:
+    names: list[x509.GeneralName] = []
+    for text in dict.fromkeys(("localhost", "127.0.0.1", "::1", socket.gethostname(), host)):
+        try:
+            names.append(x509.IPAddress(ipaddress.ip_address(text)))
+        except ValueError:
+            names.append(x509.DNSName(text))
+    return names

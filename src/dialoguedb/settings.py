@@ -1,0 +1,144 @@
+"""The settings of a server: defaults < TOML file < `DIALOGUEDB_*` < flags. Read once, here."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from dialoguedb.errors import AdminError
+from dialoguedb.models.limits import MIB, Limits
+
+DEFAULT_PORT = 8642
+DEFAULT_DB = "dialoguedb.db"
+PREFIX = "DIALOGUEDB_"
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a server can be told. Each field is a flag, a variable and a key of the file."""
+
+    db: Annotated[
+        str, Meta(description="The database: a file, or an address such as sqlite:///chat.db.")
+    ] = DEFAULT_DB
+    db_key_file: Annotated[
+        str | None,
+        Meta(description="Encrypt the file with this key: 32 raw bytes or 64 hex digits."),
+    ] = None
+    host: Annotated[str, Meta(description="The address to listen on.")] = "127.0.0.1"
+    port: Annotated[
+        int, Meta(ge=0, le=65535, description="The port to listen on; 0 takes a free one.")
+    ] = DEFAULT_PORT
+    tls_cert: Annotated[
+        str | None, Meta(description="Serve TLS with this certificate chain (PEM).")
+    ] = None
+    tls_key: Annotated[str | None, Meta(description="The certificate's private key (PEM).")] = None
+    tls_self_signed: Annotated[
+        bool,
+        Meta(description="Serve TLS with a certificate of our own, kept beside the database."),
+    ] = False
+    insecure_no_tls: Annotated[
+        bool, Meta(description="Allow plain HTTP on an address beyond loopback.")
+    ] = False
+    rate_limit: Annotated[
+        float, Meta(ge=0, description="Requests per second for each key; 0 is no limit.")
+    ] = 0
+    rate_burst: Annotated[
+        int, Meta(ge=1, description="Requests that a key may make at once, with a rate limit.")
+    ] = 100
+    cors_origin: Annotated[
+        tuple[str, ...],
+        Meta(description="Let pages of this origin call the server; may be repeated."),
+    ] = ()
+    metrics_public: Annotated[
+        bool, Meta(description="Answer /metrics to callers beyond loopback too.")
+    ] = False
+    unknown_fields: Annotated[
+        Literal["reject", "ignore"],
+        Meta(description="What to do with fields of a body that are not known."),
+    ] = "reject"
+    max_batch_messages: Annotated[
+        int, Meta(ge=1, le=1000, description="Messages in one request.")
+    ] = 25
+    max_content_bytes: Annotated[
+        int, Meta(ge=1, description="Bytes of one message's content, inline images apart.")
+    ] = 8 * MIB
+    max_image_bytes: Annotated[int, Meta(ge=1, description="Bytes of one inline image.")] = (
+        25 * MIB
+    )
+    max_image_parts: Annotated[int, Meta(ge=0, description="Image parts in one message.")] = 20
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Meta(description="The least level of log lines."),
+    ] = "info"
+    access_log: Annotated[bool, Meta(description="Write a log line for each request.")] = True
+    shutdown_seconds: Annotated[
+        int, Meta(ge=1, description="How long a stop waits for requests that are under way.")
+    ] = 30
+    api_key: Annotated[
+        str | None,
+        Meta(description="A key that is valid for the default project; for containers."),
+    ] = None
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of requests."""
+        return Limits(
+            max_batch_messages=self.max_batch_messages,
+            max_content_bytes=self.max_content_bytes,
+            max_image_bytes=self.max_image_bytes,
+            max_image_parts=self.max_image_parts,
+        )
+
+
+def help_of(name: str) -> str:
+    """Give the description of a setting, for the command line and the reference."""
+    hint = get_type_hints(Settings, include_extras=True)[name]
+    return str(next(note.description for note in hint.__metadata__ if isinstance(note, Meta)))
+
+
+def load(
+    flags: Mapping[str, Any],
+    *,
+    config: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Settings:
+    """Bring the settings together.
+
+    Args:
+        flags: by name; None where a flag was not given.
+        config: a TOML file.
+        environ: the environment; the process's own if None.
+    Raises:
+        AdminError: a value or a key of the file is not valid; the message names it.
+    """
+    values: dict[str, Any] = {}
+    if config is not None:
+        values |= _from_file(config)
+    for name in Settings.__struct_fields__:
+        text = (os.environ if environ is None else environ).get(PREFIX + name.upper())
+        if text:
+            values[name] = text.split(",") if name == "cors_origin" else text
+    values |= {name: value for name, value in flags.items() if value is not None}
+    try:
+        return msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        problem, _, place = str(error).partition(" - at `$.")
+        where = f"setting {place.rstrip('`')}: " if place else "settings: "
+        raise AdminError(where + problem) from None
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise AdminError(f"the settings file {path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise AdminError(f"the settings file {path} is not valid TOML: {error}") from None
+    unknown = sorted(values.keys() - set(Settings.__struct_fields__))
+    if unknown:
+        known = ", ".join(Settings.__struct_fields__)
+        raise AdminError(f"the settings file {path} has an unknown key {unknown[0]}; known: {known}")
+    return values

@@ -1,0 +1,1 @@
+"""The store: databases, statements, migrations, and functions of a transaction."""

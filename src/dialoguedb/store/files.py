@@ -1,0 +1,185 @@
+"""SQLite files: where they are, how they are opened, and what a person is told when they cannot be.
+
+Nothing is changed in a file that is not ours, that a newer release wrote, or whose key is wrong.
+"""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import apsw
+
+from dialoguedb.errors import StoreError
+from dialoguedb.runtime import Runtime
+from dialoguedb.store import ledger
+
+#: "DDB1": says in the file's header whose it is.
+APPLICATION_ID = 0x44444231
+BUSY_TIMEOUT_MS = 10_000
+CACHE_KIB = 16 * 1024
+KEY_BYTES = 32
+_PLAIN_HEADER = b"SQLite format 3\0"
+
+
+class SqliteFile(NamedTuple):
+    """A database file.
+
+    Attributes:
+        path: where it is.
+        key: 32 bytes for encryption at rest; None for a plain file.
+    """
+
+    path: Path
+    key: bytes | None = None
+
+    def open_writer(self, runtime: Runtime) -> apsw.Connection:
+        """Open the file for writing, make it if it is not there, and migrate its schema.
+
+        Raises:
+            StoreError: with what is wrong and what to do.
+        """
+        self._check_place()
+        new = not self.path.exists() or self.path.stat().st_size == 0
+        try:
+            connection = self._open(apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
+            self._migrate(connection, runtime)
+        except apsw.Error as error:
+            raise self._explained(error) from error
+        if self.key is not None and new:
+            self._check_encrypted()
+        return connection
+
+    def open_reader(self) -> apsw.Connection:
+        """Open the file for reading only; it must have been opened for writing before."""
+        return self._open(apsw.SQLITE_OPEN_READONLY)
+
+    def _open(self, flags: int) -> apsw.Connection:
+        connection = apsw.Connection(str(self.path), flags=flags, statementcachesize=200)
+        try:
+            if self.key is not None:
+                connection.pragma("key", f"raw:{self.key.hex()}")
+            connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+            connection.pragma("cache_size", -CACHE_KIB)
+            if not flags & apsw.SQLITE_OPEN_READONLY:
+                if connection.readonly("main"):
+                    raise apsw.ReadOnlyError("the file opens for reading only")
+                self._check_owner(connection)
+                connection.pragma("journal_mode", "wal")
+                connection.pragma("synchronous", 2)
+                connection.pragma("foreign_keys", 1)
+                connection.pragma("journal_size_limit", 64 * 1024 * 1024)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _check_place(self) -> None:
+        if self.path.is_dir():
+            raise StoreError(f"{self.path} is a directory; name a file")
+        if not self.path.parent.is_dir():
+            raise StoreError(
+                f"the directory {self.path.parent} does not exist; make it, or name another file"
+            )
+        if self.key is not None and not hasattr(apsw, "mc_version"):
+            raise StoreError(
+                "encryption needs the package apsw-sqlite3mc, and plain apsw has taken its place; "
+                "uninstall apsw and install apsw-sqlite3mc again"
+            )
+
+    def _check_owner(self, connection: apsw.Connection) -> None:
+        """Refuse a file of another program or of a newer release before anything is written."""
+        owner = connection.pragma("application_id")
+        empty = connection.execute("SELECT COUNT(*) FROM sqlite_schema").fetchone() == (0,)
+        if owner != APPLICATION_ID and not empty:
+            raise StoreError(
+                f"{self.path} is an SQLite database of another program; name another file"
+            )
+        newest = ledger.migrations("sqlite")[-1].number
+        version = connection.pragma("user_version")
+        if version > newest:
+            raise StoreError(
+                f"{self.path} has schema {version} and this release knows schema {newest}: a newer "
+                "release wrote it. Run that release or a later one; nothing was changed"
+            )
+
+    def _migrate(self, connection: apsw.Connection, runtime: Runtime) -> None:
+        """Apply the migrations that the file has not had, each in a transaction of its own."""
+        for step in ledger.migrations("sqlite"):
+            connection.execute("BEGIN IMMEDIATE")
+            with connection_rolled_back_on_error(connection):
+                # Asked inside the transaction: another process may have just done it.
+                if connection.pragma("user_version") >= step.number:
+                    known = connection.execute(
+                        "SELECT hash FROM migrations WHERE number = ?", (step.number,)
+                    ).fetchone()
+                    if known != (step.hash,):
+                        raise StoreError(
+                            f"migration {step.number} of {self.path} is not the one that this "
+                            "release knows; the file was made by a changed copy of DialogueDB"
+                        )
+                else:
+                    connection.execute(step.sql)
+                    connection.execute(
+                        "INSERT INTO migrations (number, name, hash, applied) VALUES (?, ?, ?, ?)",
+                        (step.number, step.name, step.hash, runtime.now()),
+                    )
+                    connection.pragma("user_version", step.number)
+                    connection.pragma("application_id", APPLICATION_ID)
+                connection.execute("COMMIT")
+
+    def _check_encrypted(self) -> None:
+        with self.path.open("rb") as file:
+            if file.read(len(_PLAIN_HEADER)) == _PLAIN_HEADER:
+                raise StoreError(f"{self.path} was to be encrypted and is not; do not use it")
+
+    def _explained(self, error: apsw.Error) -> StoreError:
+        if isinstance(error, apsw.NotADBError | apsw.CorruptError):
+            return StoreError(
+                f"{self.path} cannot be read: the key is wrong (--db-key-file), the file is "
+                "encrypted and no key was given, or it is no DialogueDB database. Nothing was "
+                "changed"
+            )
+        if isinstance(error, apsw.ReadOnlyError | apsw.PermissionsError | apsw.CantOpenError):
+            return StoreError(
+                f"{self.path} cannot be written: make the file and its directory "
+                f"{self.path.parent} writable for this user"
+            )
+        if isinstance(error, apsw.FullError):
+            return StoreError(f"the disk of {self.path} is full; free some space and start again")
+        if isinstance(error, apsw.BusyError):
+            return StoreError(f"another process holds {self.path}; stop it or try again")
+        return StoreError(f"{self.path} cannot be opened: {error}")
+
+
+class connection_rolled_back_on_error:  # noqa: N801
+    """Roll a connection's transaction back when the block fails."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if kind is not None and self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+
+def read_key(path: Path) -> bytes:
+    """Read a key file: 32 raw bytes or 64 hex digits.
+
+    Raises:
+        StoreError: it cannot be read or holds something else.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise StoreError(f"the key file {path} cannot be read: {error.strerror}") from None
+    if re.fullmatch(rb"\s*[0-9a-fA-F]{64}\s*", data):
+        return bytes.fromhex(data.decode())
+    if len(data) == KEY_BYTES:
+        return data
+    raise StoreError(
+        f"the key file {path} must hold 32 raw bytes or 64 hex digits; make one with "
+        f"`openssl rand -hex 32 > {path}`"
+    )

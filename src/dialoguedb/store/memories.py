@@ -1,0 +1,74 @@
+"""Memories in the store: rows to Structs and back."""
+
+from collections.abc import Iterator
+
+from msgspec import UNSET, Raw
+
+from dialoguedb.models.memories import Memory
+from dialoguedb.models.times import text_of
+from dialoguedb.store.protocol import ReadTx, Row, WriteTx
+
+
+def of_row(row: Row, namespace: str) -> Memory:
+    """Make a memory of its row."""
+    _, memory_id, _, label, description, value, metadata, tags, created, modified = row
+    return Memory(
+        id=memory_id,
+        namespace=namespace or UNSET,
+        label=UNSET if label is None else label,
+        description=UNSET if description is None else description,
+        value=Raw(value.encode()),
+        tags=Raw(tags.encode()),
+        metadata=Raw(metadata.encode()),
+        created=text_of(created),
+        modified=text_of(modified),
+    )
+
+
+def insert(
+    tx: WriteTx,
+    memory_id: str,
+    *,
+    label: str | None,
+    description: str | None,
+    value: str,
+    metadata: str,
+    tags: str,
+    now_ms: int,
+) -> Memory:
+    """Store a memory."""
+    inserted = tx.runtime.ordinal()
+    tx.run(
+        "memories_insert",
+        id=memory_id,
+        inserted=inserted,
+        label=label,
+        description=description,
+        value=value,
+        metadata=metadata,
+        tags=tags,
+        created=now_ms,
+    )
+    row = (None, memory_id, inserted, label, description, value, metadata, tags, now_ms, now_ms)
+    return of_row(row, tx.scope.namespace)
+
+
+def get(tx: ReadTx, memory_id: str) -> Memory | None:
+    """Get a memory of the space."""
+    row = tx.one("memories_get", id=memory_id)
+    return of_row(row, tx.scope.namespace) if row else None
+
+
+def rows(tx: ReadTx, order: str, **window: int) -> Iterator[Row]:
+    """Give the rows of a page by (created, inserted)."""
+    return tx.rows(f"memories_list_{order}", **window)
+
+
+def set_tags(tx: WriteTx, memory_id: str, tags: str, now_ms: int) -> None:
+    """Replace the tags of a memory."""
+    tx.run("memories_set_tags", id=memory_id, tags=tags, now=now_ms)
+
+
+def delete(tx: WriteTx, memory_id: str) -> bool:
+    """Delete a memory; False when it is not there."""
+    return tx.run("memories_delete", id=memory_id) > 0

@@ -1,0 +1,145 @@
+"""Messages in the store: rows to Structs and back."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from msgspec import UNSET, Raw
+
+from dialoguedb.models import documents
+from dialoguedb.models.content import PREVIEW_CHARACTERS, Content
+from dialoguedb.models.messages import Message
+from dialoguedb.models.times import text_of
+from dialoguedb.store.protocol import ReadTx, Row, WriteTx
+
+EMPTY_OBJECT = "{}"
+EMPTY_ARRAY = "[]"
+
+
+class Draft(NamedTuple):
+    """A message that is not stored yet; `id` and `created_ms` are None where the server gives them."""
+
+    id: str | None
+    role: str
+    name: str | None
+    content: Content
+    metadata: str
+    tags: str
+    created_ms: int | None
+
+
+class Place(NamedTuple):
+    """Where a message goes: its dialogue, number and times (milliseconds)."""
+
+    dialogue_id: str
+    sequence: int
+    created_ms: int
+    modified_ms: int
+
+
+def insert(tx: WriteTx, message_id: str, draft: Draft, place: Place) -> Message:
+    """Store a message; its dialogue's numbers must have been taken before."""
+    content, length, preview = draft.content
+    if content.startswith('"') and length <= PREVIEW_CHARACTERS:
+        preview = None  # it is the content itself
+    row = (
+        None,
+        place.dialogue_id,
+        place.created_ms,
+        place.sequence,
+        message_id,
+        draft.role,
+        draft.name,
+        content,
+        length,
+        None if preview is None else documents.text_of(preview),
+        draft.metadata,
+        draft.tags,
+        place.modified_ms,
+    )
+    tx.run(
+        "messages_insert",
+        dialogue_id=row[1],
+        created=row[2],
+        sequence=row[3],
+        id=row[4],
+        role=row[5],
+        name=row[6],
+        content=row[7],
+        content_length=row[8],
+        preview=row[9],
+        metadata=row[10],
+        tags=row[11],
+        modified=row[12],
+    )
+    return of_row(row, tx.scope.namespace)
+
+
+def of_row(row: Row, namespace: str) -> Message:
+    """Make a message of its row."""
+    (
+        _,
+        dialogue_id,
+        created,
+        sequence,
+        message_id,
+        role,
+        name,
+        content,
+        length,
+        preview,
+        metadata,
+        tags,
+        modified,
+    ) = row
+    raw = Raw(content.encode())
+    stamp = text_of(created)
+    if preview is not None:
+        shown: Raw | None = Raw(preview.encode())
+    else:
+        shown = raw if content[0] == '"' else None
+    return Message(
+        id=message_id,
+        dialogue_id=dialogue_id,
+        namespace=namespace or UNSET,
+        role=role,
+        name=UNSET if name is None else name,
+        content=raw,
+        content_length=length,
+        preview=UNSET if shown is None else shown,
+        metadata=Raw(metadata.encode()),
+        tags=Raw(tags.encode()),
+        sequence=sequence,
+        created=stamp,
+        modified=stamp if modified == created else text_of(modified),
+    )
+
+
+def get(tx: ReadTx, message_id: str) -> Message | None:
+    """Get a message of the space."""
+    row = tx.one("messages_get", id=message_id)
+    return of_row(row, tx.scope.namespace) if row else None
+
+
+def exist(tx: ReadTx, dialogue_id: str) -> bool:
+    """Tell whether a dialogue, there or deleted, has messages."""
+    return tx.one("messages_any", dialogue_id=dialogue_id) is not None
+
+
+def set_tags(tx: WriteTx, message_id: str, tags: str, now_ms: int) -> None:
+    """Replace the tags of a message."""
+    tx.run("messages_set_tags", id=message_id, tags=tags, now=now_ms)
+
+
+def delete(tx: WriteTx, message_id: str) -> None:
+    """Delete a message; its dialogue's numbers are the caller's to mend."""
+    tx.run("messages_delete", id=message_id)
+
+
+def delete_of_dialogue(tx: WriteTx, dialogue_id: str) -> list[str]:
+    """Delete all messages of a dialogue; give their ids."""
+    return [row[1] for row in tx.rows("messages_delete_of_dialogue", dialogue_id=dialogue_id)]
+
+
+def rows(tx: ReadTx, dialogue_id: str, order: str, **window: int) -> Iterator[Row]:
+    """Give the rows of a page by (created, sequence)."""
+    return tx.rows(f"messages_list_{order}", dialogue_id=dialogue_id, **window)

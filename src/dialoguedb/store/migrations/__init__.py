@@ -1,0 +1,1 @@
+"""Numbered SQL files, one per dialect; each is applied once and its hash is kept."""

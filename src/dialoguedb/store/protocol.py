@@ -1,0 +1,95 @@
+"""What the engine knows of a database: transactions that are bound to a space."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from dialoguedb.runtime import Runtime
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+Param = str | bytes | int | None
+Row = tuple[Any, ...]
+
+
+class Scope(NamedTuple):
+    """Where a transaction may look: one namespace of one project; "" is the un-named one."""
+
+    project_id: str
+    namespace: str
+
+
+class ReadTx(Protocol):
+    """A snapshot. Statements are named (`store/sql`); the space is bound by the store."""
+
+    scope: Scope
+
+    def one(self, statement: str, **params: Param) -> Row | None:
+        """Give the first row, or None."""
+
+    def rows(self, statement: str, **params: Param) -> Iterator[Row]:
+        """Give the rows one by one; exhaust it or close it."""
+
+
+class WriteTx(ReadTx, Protocol):
+    """A transaction that can write. All of it happens, or nothing of it."""
+
+    runtime: Runtime
+
+    def run(self, statement: str, **params: Param) -> int:
+        """Run a statement that returns no rows; give the number of rows it changed."""
+
+    def after_commit(self, act: Callable[[], None]) -> None:
+        """Do something once this is on disk, in the order of commits; not at all if it fails."""
+
+
+ReadWork = Callable[[ReadTx], T]
+WriteWork = Callable[[WriteTx], T]
+
+
+class Outcome(NamedTuple):
+    """How a submitted work ended: with a result or with an error."""
+
+    token: Any
+    result: Any
+    error: BaseException | None
+
+
+#: Told of all works of one commit that were submitted with it, by the store's own thread.
+Resolver = Callable[[Sequence[Outcome]], None]
+
+
+class Store(Protocol):
+    """A database. Work travels to it; only it begins, commits and rolls back."""
+
+    def read(self, scope: Scope | None, work: ReadWork[T], *, most_bytes: int | None = None) -> T:
+        """Run a work on a snapshot, in the calling thread.
+
+        Args:
+            scope: its space; None for the catalogue of projects and keys.
+            work: a function of the transaction.
+            most_bytes: stop when a page grows beyond this.
+        Raises:
+            ReadTooLong: it did.
+        """
+
+    def write(self, scope: Scope | None, work: WriteWork[T]) -> T:
+        """Run a work in a transaction and wait until it is on disk."""
+
+    def submit(
+        self, scope: Scope | None, work: WriteWork[Any], token: Any, resolver: Resolver
+    ) -> None:
+        """Have a work run in a transaction; its outcome is told when it is on disk.
+
+        The work may be run again, so it must have no effect but its transaction.
+        """
+
+    def close(self) -> None:
+        """Finish what was submitted, then close the database."""
+
+
+class ReadTooLong(Exception):
+    """A read passed the bytes it was allowed; run it again where it may take longer."""
+
+
+class WallBroken(Exception):
+    """A statement returned a row of another space. It never leaves the store."""

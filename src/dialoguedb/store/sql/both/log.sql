@@ -1,0 +1,16 @@
+-- changes_add --
+INSERT INTO changes (space_id, kind, id, what) VALUES (:space, :kind, :id, :what)
+
+-- replies_find --
+SELECT space_id, hash, made FROM replies
+WHERE space_id = :space AND key = :key AND created >= :since
+
+-- replies_put --
+INSERT INTO replies (space_id, key, hash, made, created)
+VALUES (:space, :key, :hash, :made, :now)
+ON CONFLICT (space_id, key) DO UPDATE
+SET hash = excluded.hash, made = excluded.made, created = excluded.created
+
+-- replies_forget --
+DELETE FROM replies WHERE space_id = :space AND created < :since
+RETURNING space_id

@@ -1,0 +1,381 @@
+"""SQLite: one writer thread that groups works into commits, and readers on snapshots.
+
+An answer to a write means that it is on disk: a group of works is one transaction, a savepoint
+each, committed with `synchronous=FULL`, and only then are the outcomes told.
+"""
+
+import logging
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from typing import Any, NamedTuple
+
+import apsw
+
+from dialoguedb.errors import (
+    DialogueDBError,
+    InternalError,
+    ServiceUnavailable,
+    StorageFull,
+    StorageReadOnly,
+    Unauthorized,
+)
+from dialoguedb.runtime import Runtime
+from dialoguedb.store import statements
+from dialoguedb.store.files import SqliteFile
+from dialoguedb.store.protocol import (
+    Outcome,
+    Param,
+    ReadTooLong,
+    ReadWork,
+    Resolver,
+    Row,
+    Scope,
+    T,
+    WallBroken,
+    WriteWork,
+)
+
+log = logging.getLogger("dialoguedb.store")
+
+#: Works in one commit at most: bounds how long the first of them waits for the last.
+MAX_GROUP = 256
+#: No space has this number: what is looked for in it is not found.
+NO_SPACE = 0
+
+
+class _Tx:
+    """A transaction on one connection, bound to one space."""
+
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        scope: Scope | None,
+        runtime: Runtime,
+        most_bytes: int | None = None,
+    ) -> None:
+        self._execute = connection.execute
+        self._statements = statements.load("sqlite")
+        self._catalogue_only = scope is None
+        self._space = NO_SPACE
+        self._left = most_bytes
+        self._acts: list[Callable[[], None]] = []
+        self.scope = scope or Scope("", "")
+        self.runtime = runtime
+
+    def find_space(self) -> bool:
+        """Bind the space if there is one."""
+        found = self._execute(self._statements["spaces_find"].sql, self.scope._asdict()).fetchone()
+        if found is not None:
+            self._space = found[0]
+        return found is not None
+
+    def make_space(self) -> None:
+        """Bind the space; a write makes it if it has to."""
+        if not self.find_space():
+            sql = self._statements["spaces_insert"].sql
+            made = self._execute(sql, self.scope._asdict()).fetchone()
+            if made is None:
+                raise Unauthorized("The project of this key has been deleted")
+            self._space = made[0]
+
+    def one(self, statement: str, **params: Param) -> Row | None:
+        """See `protocol.ReadTx`."""
+        named = self._statements[statement]
+        space = self._bind(named, params) if named.scoped else None
+        cursor = self._execute(named.sql, params)
+        row: Row | None = cursor.fetchone()
+        cursor.close()
+        if row is not None and space is not None:
+            if row[0] != space:
+                raise WallBroken(f"{statement} returned a row of another space")
+            if self._left is not None:
+                self._spend(row)
+        return row
+
+    def rows(self, statement: str, **params: Param) -> Iterator[Row]:
+        """See `protocol.ReadTx`."""
+        named = self._statements[statement]
+        if not named.scoped:
+            yield from self._execute(named.sql, params)
+            return
+        space = self._bind(named, params)
+        cursor = self._execute(named.sql, params)
+        try:
+            for row in cursor:
+                if row[0] != space:
+                    raise WallBroken(f"{statement} returned a row of another space")
+                if self._left is not None:
+                    self._spend(row)
+                yield row
+        finally:
+            cursor.close()
+
+    def _bind(self, named: statements.Statement, params: dict[str, Param]) -> int:
+        if self._catalogue_only:
+            raise WallBroken(f"{named.name} is over user data and the transaction has no space")
+        params["space"] = self._space
+        return self._space
+
+    def _spend(self, row: Row) -> None:
+        """Count what a read takes; the loop that serves others must not wait for much."""
+        size = sum(len(value) for value in row if isinstance(value, str))
+        self._left = (self._left or 0) - size
+        if self._left < 0:
+            raise ReadTooLong
+
+    def run(self, statement: str, **params: Param) -> int:
+        """See `protocol.WriteTx`."""
+        named = self._statements[statement]
+        space = self._bind(named, params) if named.scoped else None
+        cursor = self._execute(named.sql, params)
+        for row in cursor:
+            if row[0] != space:
+                raise WallBroken(f"{statement} changed a row of another space")
+        return cursor.connection.changes()
+
+    def after_commit(self, act: Callable[[], None]) -> None:
+        """See `protocol.WriteTx`."""
+        self._acts.append(act)
+
+    def committed(self) -> None:
+        """Do what was to be done after the commit."""
+        for act in self._acts:
+            act()
+
+
+class _Job(NamedTuple):
+    scope: Scope | None
+    work: WriteWork[Any]
+    token: Any
+    resolver: Resolver
+
+
+class SqliteStore:
+    """A store in one SQLite file. See `protocol.Store`."""
+
+    def __init__(self, file: SqliteFile, runtime: Runtime) -> None:
+        """Open the file and bring its schema up to date.
+
+        Args:
+            file: where it is and how it is opened.
+            runtime: the clock and ids for the works.
+        Raises:
+            StoreError: it cannot be opened; the message says why and what to do.
+        """
+        self.file = file
+        self.runtime = runtime
+        self._connection = file.open_writer(runtime)
+        self._readers: deque[apsw.Connection] = deque()
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._closing = threading.Lock()
+        self._closed = False
+        self._writer = threading.Thread(target=self._run, name="dialoguedb-writer", daemon=True)
+        self._writer.start()
+
+    # ── reads ────────────────────────────────────────────────────────────────────────────────
+
+    def read(self, scope: Scope | None, work: ReadWork[T], *, most_bytes: int | None = None) -> T:
+        """See `protocol.Store`."""
+        if self._closed:
+            raise ServiceUnavailable("The server is shutting down")
+        try:
+            reader = self._readers.pop()
+        except IndexError:
+            reader = self.file.open_reader()
+        try:
+            return self._read_on(reader, scope, work, most_bytes)
+        except apsw.Error as error:
+            raise translated(error) from error
+        finally:
+            if self._closed:
+                reader.close()
+            else:
+                self._readers.append(reader)
+
+    def _read_on(
+        self,
+        reader: apsw.Connection,
+        scope: Scope | None,
+        work: ReadWork[T],
+        most_bytes: int | None,
+    ) -> T:
+        tx = _Tx(reader, scope, self.runtime, most_bytes)
+        if scope is None:  # one statement each, and each is a snapshot of its own
+            return work(tx)
+        reader.execute("BEGIN")
+        try:
+            tx.find_space()
+            return work(tx)
+        finally:
+            reader.execute("COMMIT")
+
+    # ── writes ───────────────────────────────────────────────────────────────────────────────
+
+    def submit(
+        self, scope: Scope | None, work: WriteWork[Any], token: Any, resolver: Resolver
+    ) -> None:
+        """See `protocol.Store`."""
+        with self._closing:
+            if self._closed:
+                raise ServiceUnavailable("The server is shutting down")
+            self._jobs.put(_Job(scope, work, token, resolver))
+
+    def write(self, scope: Scope | None, work: WriteWork[T]) -> T:
+        """See `protocol.Store`."""
+        future: Future[T] = Future()
+        self.submit(scope, work, future, _resolve_futures)
+        return future.result()
+
+    def close(self) -> None:
+        """See `protocol.Store`."""
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+            self._jobs.put(None)
+        self._writer.join()
+        while self._readers:
+            self._readers.pop().close()
+        self._connection.close()
+
+    def _run(self) -> None:
+        """Be the writer thread: take what has come, commit it together, tell the outcomes."""
+        closing = False
+        while not closing:
+            first = self._jobs.get()
+            group = [] if first is None else [first]
+            closing = first is None
+            while not closing and len(group) < MAX_GROUP:
+                try:
+                    job = self._jobs.get_nowait()
+                except queue.Empty:
+                    break
+                closing = job is None
+                if job is not None:
+                    group.append(job)
+            if group:
+                _tell(group, self._commit(group))
+
+    def _commit(self, group: Sequence[_Job]) -> list[Outcome]:
+        """Commit works together; should that fail as a whole, each by itself."""
+        outcomes = self._attempt(group)
+        if outcomes is None and len(group) > 1:
+            # SQLite has undone the whole group for one work's sake (a full disk, an I/O error).
+            singles = [self._attempt([job], last=True) or [] for job in group]
+            outcomes = [outcome for single in singles for outcome in single]
+        elif outcomes is None:
+            outcomes = self._attempt(group, last=True) or []
+        return outcomes
+
+    def _attempt(self, group: Sequence[_Job], *, last: bool = False) -> list[Outcome] | None:
+        """Run works in one transaction.
+
+        Returns: their outcomes; None when nothing of the transaction has happened, unless this
+            is the last attempt: then the outcomes carry the error.
+        """
+        done: list[tuple[_Tx, Outcome]] = []
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            for job in group:
+                done.append(self._work(job))
+            self._connection.execute("COMMIT")
+        except Exception as error:  # the edge of the writer thread: it must live on
+            self._undo()
+            if not last:
+                return None
+            self._bury(error)
+            return [Outcome(job.token, None, translated(error)) for job in group]
+        for tx, outcome in done:
+            if outcome.error is None:
+                tx.committed()
+        return [outcome for _, outcome in done]
+
+    def _work(self, job: _Job) -> tuple[_Tx, Outcome]:
+        """Run one work inside the open transaction, in a savepoint of its own.
+
+        Raises:
+            Exception: the transaction is gone, and with it every work of the group.
+        """
+        connection = self._connection
+        tx = _Tx(connection, job.scope, self.runtime)
+        connection.execute("SAVEPOINT work")
+        try:
+            if job.scope is not None:
+                tx.make_space()
+            result = job.work(tx)
+        except Exception as error:  # the edge of a work: its own failure is its own outcome
+            if not connection.in_transaction:
+                raise
+            connection.execute("ROLLBACK TO work")
+            connection.execute("RELEASE work")
+            if isinstance(error, apsw.Error) and not isinstance(error, apsw.ConstraintError):
+                raise  # the disk, not the work: nothing more is tried in this transaction
+            return tx, Outcome(job.token, None, translated(error))
+        connection.execute("RELEASE work")
+        return tx, Outcome(job.token, result, None)
+
+    def _undo(self) -> None:
+        if self._connection.in_transaction:
+            try:
+                self._connection.execute("ROLLBACK")
+            except apsw.Error:
+                log.exception("a transaction could not be rolled back")
+
+    def _bury(self, error: BaseException) -> None:
+        """Write over what a failed commit may have left in the log on disk.
+
+        A commit can fail after its frames have reached the file; nobody sees them, but a start
+        after a crash would find them whole. The next commit writes over them, so one is made
+        before the error is told. If the disk takes not even that, the file is as it is.
+        """
+        if not isinstance(error, apsw.Error):
+            return
+        try:
+            self._connection.execute(
+                "BEGIN IMMEDIATE; PRAGMA user_version = %d; COMMIT"
+                % self._connection.pragma("user_version")
+            )
+        except apsw.Error:
+            self._undo()
+
+
+def _tell(group: Sequence[_Job], outcomes: Sequence[Outcome]) -> None:
+    """Tell each resolver of its works, once."""
+    by_resolver: dict[Resolver, list[Outcome]] = {}
+    for job, outcome in zip(group, outcomes, strict=True):
+        by_resolver.setdefault(job.resolver, []).append(outcome)
+    for resolver, its_own in by_resolver.items():
+        try:
+            resolver(its_own)
+        except Exception:  # the edge of the writer thread: it must live on
+            log.exception("an outcome could not be told")
+
+
+def _resolve_futures(outcomes: Sequence[Outcome]) -> None:
+    for future, result, error in outcomes:
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+
+def translated(error: BaseException) -> BaseException:
+    """Say what a failure of SQLite means to the caller; other errors stay as they are."""
+    if isinstance(error, apsw.FullError):
+        return StorageFull()
+    if isinstance(error, apsw.ReadOnlyError | apsw.PermissionsError):
+        return StorageReadOnly()
+    if isinstance(error, apsw.BusyError | apsw.LockedError):
+        return ServiceUnavailable("Another process is writing to the database; try again")
+    if isinstance(error, apsw.IOError | apsw.CantOpenError):
+        log.error("the disk failed: %s", error)
+        return ServiceUnavailable("The disk did not take or give the data; nothing was stored")
+    if isinstance(error, DialogueDBError):
+        return error
+    if isinstance(error, WallBroken):
+        log.critical("a wall between spaces held: %s", error)
+    log.error("a work failed", exc_info=error)
+    return InternalError()

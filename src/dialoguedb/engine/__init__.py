@@ -1,4 +1,7 @@
-"""The rules. One file per resource; an operation `room.verb` of the table is a function here."""
+"""The rules. One file per resource; an operation `room.verb` of the table is a function here.
+
+`list` is Python's own word, so that function is `list_`.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,7 +21,7 @@ def handlers() -> Mapping[str, Handler]:
     for operation in OPERATIONS:
         room, _, verb = operation.name.partition(".")
         if room in _ROOMS:
-            found[operation.name] = getattr(_ROOMS[room], verb)
+            found[operation.name] = getattr(_ROOMS[room], verb if verb != "list" else "list_")
     return found
 
 

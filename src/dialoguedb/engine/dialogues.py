@@ -178,7 +178,7 @@ def get(caller: Caller, request: NameDialogue) -> Task[Dialogue]:
     return Task(Scope(caller.project_id, request.namespace), work)
 
 
-def list(caller: Caller, request: ListDialogues) -> Task[DialoguePage]:
+def list_(caller: Caller, request: ListDialogues) -> Task[DialoguePage]:
     """List dialogues, or the threads of one (5.2)."""
     asked = pages.question(caller, "dialogues", request, parent="thread_of", order="desc")
     thread_of = asked.cursor.parent or None
@@ -198,7 +198,7 @@ def list(caller: Caller, request: ListDialogues) -> Task[DialoguePage]:
     return Task(Scope(caller.project_id, asked.cursor.namespace), work)
 
 
-threads = list
+threads = list_
 
 
 def get_state(caller: Caller, request: NameDialogue) -> Task[DialogueState]:

@@ -63,7 +63,7 @@ def create(caller: Caller, request: CreateMemory) -> Task[Memory | Replayed]:
     return Task(Scope(caller.project_id, request.namespace), whole)
 
 
-def list(caller: Caller, request: ListMemories) -> Task[MemoryPage]:
+def list_(caller: Caller, request: ListMemories) -> Task[MemoryPage]:
     """List memories."""
     asked = pages.question(caller, "memories", request, order="desc")
 

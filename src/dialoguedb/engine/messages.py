@@ -167,7 +167,7 @@ def _stored_message(tx: ReadTx, message_id: str) -> Message:
     return message
 
 
-def list(caller: Caller, request: ListMessages) -> Task[MessagePage]:
+def list_(caller: Caller, request: ListMessages) -> Task[MessagePage]:
     """List the messages of a dialogue; they remain when it is deleted (5.10, 7.4)."""
     asked = pages.question(caller, "messages", request, parent="dialogue_id", order="asc")
     dialogue_id = asked.cursor.parent

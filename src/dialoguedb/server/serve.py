@@ -2,8 +2,10 @@
 
 import asyncio
 import ipaddress
+import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import uvicorn
@@ -16,6 +18,8 @@ from dialoguedb.server.dispatch import OpenDoor
 from dialoguedb.settings import Settings
 from dialoguedb.store.opening import open_store
 from dialoguedb.store.sqlite import SqliteStore
+
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Listening(NamedTuple):
@@ -42,6 +46,19 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, announce: Callable[[int], None]) -> None:
         super().__init__(config)
         self._announce = announce
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Let SIGINT and SIGTERM ask for a stop; uvicorn's own way would end the process by them.
+
+        The store is still to be closed then, and an orderly stop ends with exit code 0.
+        """
+        before = {one: signal.signal(one, self.handle_exit) for one in _STOP_SIGNALS}
+        try:
+            yield
+        finally:
+            for one, handler in before.items():
+                signal.signal(one, handler)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

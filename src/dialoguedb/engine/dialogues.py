@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from msgspec import UNSET, Raw
+from msgspec import UNSET
 
 from dialoguedb.engine import messages, pages
 from dialoguedb.engine.caller import Caller, Replayed, Task
@@ -28,15 +28,22 @@ from dialoguedb.models.dialogues import (
     NameDialogue,
     UpdateDialogue,
 )
+from dialoguedb.models.documents import EMPTY_ARRAY
 from dialoguedb.models.limits import FIRST_MESSAGES, MAX_STATE_BYTES
-from dialoguedb.models.messages import Message
-from dialoguedb.models.times import EARLIEST_MS, parse_instant, text_of
+from dialoguedb.models.times import parse_instant, text_of
 from dialoguedb.store import changes, claims
 from dialoguedb.store import dialogues as stored
 from dialoguedb.store import messages as stored_messages
 from dialoguedb.store.dialogues import Stored
-from dialoguedb.store.messages import EMPTY_ARRAY, EMPTY_OBJECT, Draft
-from dialoguedb.store.protocol import ReadTx, Row, Scope, WriteTx
+from dialoguedb.store.messages import Draft
+from dialoguedb.store.protocol import ReadTx, Scope, WriteTx
+
+_READING = pages.Reading(
+    convert=lambda row, scope: stored.struct_of(Stored._make(row), *scope),
+    at=10,
+    after=14,
+    texts=(15, 16),
+)
 
 
 def create(caller: Caller, request: CreateDialogue) -> Task[Dialogue | Replayed]:
@@ -183,16 +190,9 @@ def list_(caller: Caller, request: ListDialogues) -> Task[DialoguePage]:
     asked = pages.question(caller, "dialogues", request, parent="thread_of", order="desc")
     thread_of = asked.cursor.parent or None
 
-    def convert(tx: ReadTx, row: Row) -> Dialogue:
-        return _struct(tx, Stored._make(row))
-
     def work(tx: ReadTx) -> DialoguePage:
-        page = pages.take(
-            asked,
-            stored.rows(tx, thread_of, asked.cursor.order, **asked.window),
-            convert=lambda row: convert(tx, row),
-            position=lambda row: (row[10], row[14]),
-        )
+        rows = stored.rows(tx, thread_of, asked.cursor.order, **asked.window)
+        page = pages.take(tx, asked, rows, _READING)
         return DialoguePage(items=page.items, next=page.next)
 
     return Task(Scope(caller.project_id, asked.cursor.namespace), work)

@@ -9,6 +9,7 @@ from dialoguedb.engine.messages import refuse_changes
 from dialoguedb.errors import MemoryNotFound
 from dialoguedb.models import documents
 from dialoguedb.models.dialogues import Deleted
+from dialoguedb.models.documents import EMPTY_ARRAY, EMPTY_OBJECT
 from dialoguedb.models.memories import (
     CreateMemory,
     ListMemories,
@@ -19,8 +20,11 @@ from dialoguedb.models.memories import (
 )
 from dialoguedb.store import changes, claims
 from dialoguedb.store import memories as stored
-from dialoguedb.store.messages import EMPTY_ARRAY, EMPTY_OBJECT
 from dialoguedb.store.protocol import ReadTx, Scope, WriteTx
+
+_READING = pages.Reading(
+    convert=lambda row, scope: stored.of_row(row, scope.namespace), at=8, after=2, texts=(5, 6)
+)
 
 
 def _stored(tx: ReadTx, memory_id: str) -> Memory:
@@ -68,12 +72,8 @@ def list_(caller: Caller, request: ListMemories) -> Task[MemoryPage]:
     asked = pages.question(caller, "memories", request, order="desc")
 
     def work(tx: ReadTx) -> MemoryPage:
-        page = pages.take(
-            asked,
-            stored.rows(tx, asked.cursor.order, **asked.window),
-            convert=lambda row: stored.of_row(row, tx.scope.namespace),
-            position=lambda row: (row[8], row[2]),
-        )
+        rows = stored.rows(tx, asked.cursor.order, **asked.window)
+        page = pages.take(tx, asked, rows, _READING)
         return MemoryPage(items=page.items, next=page.next)
 
     return Task(Scope(caller.project_id, asked.cursor.namespace), work)

@@ -16,6 +16,7 @@ from dialoguedb.errors import (
     MissingParameter,
 )
 from dialoguedb.models import content, documents
+from dialoguedb.models.documents import EMPTY_ARRAY, EMPTY_OBJECT
 from dialoguedb.models.messages import (
     CreateMessage,
     CreateMessages,
@@ -30,8 +31,12 @@ from dialoguedb.models.messages import (
 from dialoguedb.models.times import EARLIEST_MS, parse_instant, text_of
 from dialoguedb.store import changes, claims, dialogues
 from dialoguedb.store import messages as stored
-from dialoguedb.store.messages import EMPTY_ARRAY, EMPTY_OBJECT, Draft, Place
+from dialoguedb.store.messages import Draft, Place
 from dialoguedb.store.protocol import ReadTx, Scope, WriteTx
+
+_READING = pages.Reading(
+    convert=lambda row, scope: stored.of_row(row, scope.namespace), at=2, after=3, texts=(7, 10)
+)
 
 
 def draft(message: NewMessage, caller: Caller) -> Draft:
@@ -189,13 +194,8 @@ def list_(caller: Caller, request: ListMessages) -> Task[MessagePage]:
 
 def page_of(tx: ReadTx, asked: pages.Question) -> MessagePage:
     """Read one page of messages."""
-    namespace = tx.scope.namespace
-    page = pages.take(
-        asked,
-        stored.rows(tx, asked.cursor.parent, asked.cursor.order, **asked.window),
-        convert=lambda row: stored.of_row(row, namespace),
-        position=lambda row: (row[2], row[3]),
-    )
+    rows = stored.rows(tx, asked.cursor.parent, asked.cursor.order, **asked.window)
+    page = pages.take(tx, asked, rows, _READING)
     return MessagePage(items=page.items, next=page.next)
 
 

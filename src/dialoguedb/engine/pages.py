@@ -13,7 +13,7 @@ from dialoguedb.engine.caller import Caller
 from dialoguedb.errors import InvalidParameter
 from dialoguedb.models.limits import MAX_PAGE_BYTES, MAX_PAGE_ITEMS
 from dialoguedb.models.times import EARLIEST_MS, LATEST_MS, Period, parse_period, parse_prefix
-from dialoguedb.store.protocol import Row, T
+from dialoguedb.store.protocol import ReadTx, Row, Scope, T
 
 #: Beyond every insertion number and sequence.
 _LAST_NUMBER = 2**63 - 1
@@ -146,31 +146,42 @@ def first(
     )
 
 
-def take(
-    asked: Question,
-    rows: Iterator[Row],
-    convert: Callable[[Row], T],
-    position: Callable[[Row], tuple[int, int]],
-) -> Page[T]:
+class Reading(NamedTuple, Generic[T]):
+    """How the rows of one kind are read.
+
+    Attributes:
+        convert: makes an item of a row and a namespace.
+        at, after: the columns of its time and number, which a cursor names.
+        texts: the columns that can be long.
+    """
+
+    convert: Callable[[Row, Scope], T]
+    at: int
+    after: int
+    texts: tuple[int, int]
+
+
+def take(tx: ReadTx, asked: Question, rows: Iterator[Row], reading: Reading[T]) -> Page[T]:
     """Take a page of rows: up to the limit, or until its items reach 8 MiB, at least one (1.5).
 
     Args:
+        tx: the transaction that reads them.
         asked: the question.
         rows: rows in order, one more than the limit if there are more.
-        convert: makes an item of a row.
-        position: gives the time and the number of a row.
+        reading: how to read them.
     """
+    convert, at, after, (one, other) = reading
     items: list[T] = []
     size = 0
     last: Row = ()
     with closing(cast("Generator[Row]", rows)):
         for row in rows:
-            size += sum(len(value) for value in row if isinstance(value, str))
+            size += len(row[one] or "") + len(row[other] or "")
             if len(items) == asked.limit or (items and size > MAX_PAGE_BYTES):
-                at, after = position(last)
-                moved = msgspec.structs.replace(asked.cursor, at=at, after=after)
+                moved = msgspec.structs.replace(asked.cursor, at=last[at], after=last[after])
                 return Page(items, encode(moved))
-            items.append(convert(row))
+            tx.spend(len(row[one] or ""))
+            items.append(convert(row, tx.scope))
             last = row
     return Page(items, None)
 

@@ -8,7 +8,6 @@ import msgspec
 
 from dialoguedb.errors import (
     ContentTooLarge,
-    DialogueDBError,
     ImageTooLarge,
     InvalidImageContent,
     InvalidInput,

@@ -109,9 +109,14 @@ def text_of(value: Any) -> str:
     return _encode(value).decode()
 
 
+EMPTY_OBJECT = "{}"
+EMPTY_ARRAY = "[]"
+_EMPTY = {text: msgspec.Raw(text.encode()) for text in (EMPTY_OBJECT, EMPTY_ARRAY)}
+
+
 def raw(text: str) -> msgspec.Raw:
     """Wrap stored JSON text so that it enters an answer as it is."""
-    return msgspec.Raw(text.encode())
+    return _EMPTY.get(text) or msgspec.Raw(text.encode())
 
 
 def members_of(text: bytes | str | msgspec.Raw) -> dict[str, msgspec.Raw]:

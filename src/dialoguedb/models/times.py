@@ -30,6 +30,12 @@ class Period(NamedTuple):
     end_ms: int
 
 
+#: The parts of a time of day, written once: a page of messages holds dozens of times.
+_MINUTES = tuple(f"T{minute // 60:02d}:{minute % 60:02d}:" for minute in range(24 * 60))
+_SECONDS = tuple(f"{second:02d}." for second in range(60))
+_MILLISECONDS = tuple(f"{milli:03d}Z" for milli in range(1000))
+
+
 @lru_cache(maxsize=4096)
 def _date_text(day: int) -> str:
     return date.fromordinal(day + _EPOCH_DAY).isoformat()
@@ -38,10 +44,10 @@ def _date_text(day: int) -> str:
 def text_of(ms: int) -> str:
     """Write an instant as `YYYY-MM-DDTHH:mm:ss.sssZ`."""
     day, rest = divmod(ms, MILLISECONDS_A_DAY)
-    seconds, milli = divmod(rest, 1000)
-    minutes, second = divmod(seconds, 60)
-    hour, minute = divmod(minutes, 60)
-    return f"{_date_text(day)}T{hour:02d}:{minute:02d}:{second:02d}.{milli:03d}Z"
+    minute, rest = divmod(rest, 60_000)
+    return (
+        _date_text(day) + _MINUTES[minute] + _SECONDS[rest // 1000] + _MILLISECONDS[rest % 1000]
+    )
 
 
 def parse_instant(text: str) -> int:

@@ -10,7 +10,6 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Headers
 from starlette.responses import Response
-from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
 from dialoguedb.runtime import Runtime
@@ -88,4 +87,7 @@ def make_app(settings: Settings, store: Store, door: OpenDoor | None = None) -> 
                 max_age=600,
             )
         )
-    return Starlette(routes=[Mount("/", app=endpoint)], middleware=middleware, lifespan=lifespan)
+    app = Starlette(middleware=middleware, lifespan=lifespan)
+    app.router.redirect_slashes = False
+    app.router.default = endpoint  # the table of operations routes, not Starlette
+    return app

@@ -4,13 +4,13 @@ import hashlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import UNSET, UnsetType
 
 from dialoguedb.models import documents
 from dialoguedb.models.dialogues import Dialogue
+from dialoguedb.models.documents import EMPTY_OBJECT
 from dialoguedb.models.fields import Status
 from dialoguedb.models.times import text_of
-from dialoguedb.store.messages import EMPTY_OBJECT
 from dialoguedb.store.protocol import ReadTx, Row, WriteTx
 
 
@@ -81,9 +81,9 @@ def struct_of(row: Stored, project_id: str, namespace: str) -> Dialogue:
         namespace=namespace or UNSET,
         thread_of=row.thread_of or UNSET,
         label=UNSET if row.label is None else row.label,
-        tags=Raw(row.tags.encode()),
-        metadata=Raw(metadata.encode()),
-        state=Raw(state.encode()),
+        tags=documents.raw(row.tags),
+        metadata=documents.raw(metadata),
+        state=documents.raw(state),
         total_messages=row.total_messages,
         thread_count=row.thread_count,
         last_message_created=_stamp(row.last_message_created),

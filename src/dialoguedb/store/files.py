@@ -60,6 +60,9 @@ class SqliteFile(NamedTuple):
                 connection.pragma("key", f"raw:{self.key.hex()}")
             connection.set_busy_timeout(BUSY_TIMEOUT_MS)
             connection.pragma("cache_size", -CACHE_KIB)
+            # Without this a statement is compiled anew for each set of values (SQLite is built
+            # with STAT4 here): 13 µs instead of 2 for a dialogue (decision 0003).
+            connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
             if not flags & apsw.SQLITE_OPEN_READONLY:
                 if connection.readonly("main"):
                     raise apsw.ReadOnlyError("the file opens for reading only")

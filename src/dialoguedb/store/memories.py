@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from msgspec import UNSET, Raw
+from msgspec import UNSET
 
+from dialoguedb.models import documents
 from dialoguedb.models.memories import Memory
 from dialoguedb.models.times import text_of
 from dialoguedb.store.protocol import ReadTx, Row, WriteTx
@@ -17,9 +18,9 @@ def of_row(row: Row, namespace: str) -> Memory:
         namespace=namespace or UNSET,
         label=UNSET if label is None else label,
         description=UNSET if description is None else description,
-        value=Raw(value.encode()),
-        tags=Raw(tags.encode()),
-        metadata=Raw(metadata.encode()),
+        value=documents.raw(value),
+        tags=documents.raw(tags),
+        metadata=documents.raw(metadata),
         created=text_of(created),
         modified=text_of(modified),
     )

@@ -11,9 +11,6 @@ from dialoguedb.models.messages import Message
 from dialoguedb.models.times import text_of
 from dialoguedb.store.protocol import ReadTx, Row, WriteTx
 
-EMPTY_OBJECT = "{}"
-EMPTY_ARRAY = "[]"
-
 
 class Draft(NamedTuple):
     """A message that is not stored yet; `id` and `created_ms` are None where the server gives them."""
@@ -106,8 +103,8 @@ def of_row(row: Row, namespace: str) -> Message:
         content=raw,
         content_length=length,
         preview=UNSET if shown is None else shown,
-        metadata=Raw(metadata.encode()),
-        tags=Raw(tags.encode()),
+        metadata=documents.raw(metadata),
+        tags=documents.raw(tags),
         sequence=sequence,
         created=stamp,
         modified=stamp if modified == created else text_of(modified),

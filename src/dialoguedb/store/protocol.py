@@ -29,6 +29,9 @@ class ReadTx(Protocol):
     def rows(self, statement: str, **params: Param) -> Iterator[Row]:
         """Give the rows one by one; exhaust it or close it."""
 
+    def spend(self, size_bytes: int) -> None:
+        """Count what an answer holds; ends the read where it may not become long."""
+
 
 class WriteTx(ReadTx, Protocol):
     """A transaction that can write. All of it happens, or nothing of it."""

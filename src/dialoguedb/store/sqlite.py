@@ -8,7 +8,7 @@ import logging
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
@@ -46,17 +46,42 @@ MAX_GROUP = 256
 NO_SPACE = 0
 
 
+class _Session:
+    """A connection and the cursor for what begins and ends its transactions.
+
+    Every other cursor is closed after use: an open one pins an old snapshot, and one that is only
+    dropped stays in a list of the connection's that each later statement walks through.
+    """
+
+    __slots__ = ("connection", "control")
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self.connection = connection
+        self.control = connection.cursor().execute
+
+    def first(self, sql: str, params: Mapping[str, Param]) -> Row | None:
+        """Run a statement and give its first row."""
+        cursor = self.connection.execute(sql, params)
+        row: Row | None = cursor.fetchone()
+        cursor.close()
+        return row
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.connection.close()
+
+
 class _Tx:
     """A transaction on one connection, bound to one space."""
 
     def __init__(
         self,
-        connection: apsw.Connection,
+        session: _Session,
         scope: Scope | None,
         runtime: Runtime,
         most_bytes: int | None = None,
     ) -> None:
-        self._execute = connection.execute
+        self._session = session
         self._statements = statements.load("sqlite")
         self._catalogue_only = scope is None
         self._space = NO_SPACE
@@ -67,7 +92,10 @@ class _Tx:
 
     def find_space(self) -> bool:
         """Bind the space if there is one."""
-        found = self._execute(self._statements["spaces_find"].sql, self.scope._asdict()).fetchone()
+        project_id, namespace = self.scope
+        found = self._session.first(
+            self._statements["spaces_find"].sql, {"project_id": project_id, "namespace": namespace}
+        )
         if found is not None:
             self._space = found[0]
         return found is not None
@@ -76,7 +104,7 @@ class _Tx:
         """Bind the space; a write makes it if it has to."""
         if not self.find_space():
             sql = self._statements["spaces_insert"].sql
-            made = self._execute(sql, self.scope._asdict()).fetchone()
+            made = self._session.first(sql, self.scope._asdict())
             if made is None:
                 raise Unauthorized("The project of this key has been deleted")
             self._space = made[0]
@@ -85,30 +113,20 @@ class _Tx:
         """See `protocol.ReadTx`."""
         named = self._statements[statement]
         space = self._bind(named, params) if named.scoped else None
-        cursor = self._execute(named.sql, params)
-        row: Row | None = cursor.fetchone()
-        cursor.close()
-        if row is not None and space is not None:
-            if row[0] != space:
-                raise WallBroken(f"{statement} returned a row of another space")
-            if self._left is not None:
-                self._spend(row)
+        row = self._session.first(named.sql, params)
+        if row is not None and space is not None and row[0] != space:
+            raise WallBroken(f"{statement} returned a row of another space")
         return row
 
     def rows(self, statement: str, **params: Param) -> Iterator[Row]:
         """See `protocol.ReadTx`."""
         named = self._statements[statement]
-        if not named.scoped:
-            yield from self._execute(named.sql, params)
-            return
-        space = self._bind(named, params)
-        cursor = self._execute(named.sql, params)
+        space = self._bind(named, params) if named.scoped else None
+        cursor = self._session.connection.execute(named.sql, params)
         try:
             for row in cursor:
-                if row[0] != space:
+                if space is not None and row[0] != space:
                     raise WallBroken(f"{statement} returned a row of another space")
-                if self._left is not None:
-                    self._spend(row)
                 yield row
         finally:
             cursor.close()
@@ -119,22 +137,26 @@ class _Tx:
         params["space"] = self._space
         return self._space
 
-    def _spend(self, row: Row) -> None:
-        """Count what a read takes; the loop that serves others must not wait for much."""
-        size = sum(len(value) for value in row if isinstance(value, str))
-        self._left = (self._left or 0) - size
-        if self._left < 0:
-            raise ReadTooLong
+    def spend(self, size_bytes: int) -> None:
+        """See `protocol.ReadTx`."""
+        if self._left is not None:
+            self._left -= size_bytes
+            if self._left < 0:
+                raise ReadTooLong
 
     def run(self, statement: str, **params: Param) -> int:
         """See `protocol.WriteTx`."""
         named = self._statements[statement]
         space = self._bind(named, params) if named.scoped else None
-        cursor = self._execute(named.sql, params)
-        for row in cursor:
-            if row[0] != space:
-                raise WallBroken(f"{statement} changed a row of another space")
-        return cursor.connection.changes()
+        connection = self._session.connection
+        cursor = connection.execute(named.sql, params)
+        try:
+            for row in cursor:
+                if row[0] != space:
+                    raise WallBroken(f"{statement} changed a row of another space")
+            return connection.changes()
+        finally:
+            cursor.close()
 
     def after_commit(self, act: Callable[[], None]) -> None:
         """See `protocol.WriteTx`."""
@@ -167,8 +189,8 @@ class SqliteStore:
         """
         self.file = file
         self.runtime = runtime
-        self._connection = file.open_writer(runtime)
-        self._readers: deque[apsw.Connection] = deque()
+        self._session = _Session(file.open_writer(runtime))
+        self._readers: deque[_Session] = deque()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closing = threading.Lock()
         self._closed = False
@@ -184,7 +206,7 @@ class SqliteStore:
         try:
             reader = self._readers.pop()
         except IndexError:
-            reader = self.file.open_reader()
+            reader = _Session(self.file.open_reader())
         try:
             return self._read_on(reader, scope, work, most_bytes)
         except apsw.Error as error:
@@ -197,7 +219,7 @@ class SqliteStore:
 
     def _read_on(
         self,
-        reader: apsw.Connection,
+        reader: _Session,
         scope: Scope | None,
         work: ReadWork[T],
         most_bytes: int | None,
@@ -205,12 +227,12 @@ class SqliteStore:
         tx = _Tx(reader, scope, self.runtime, most_bytes)
         if scope is None:  # one statement each, and each is a snapshot of its own
             return work(tx)
-        reader.execute("BEGIN")
+        reader.control("BEGIN")
         try:
             tx.find_space()
             return work(tx)
         finally:
-            reader.execute("COMMIT")
+            reader.control("COMMIT")
 
     # ── writes ───────────────────────────────────────────────────────────────────────────────
 
@@ -239,7 +261,7 @@ class SqliteStore:
         self._writer.join()
         while self._readers:
             self._readers.pop().close()
-        self._connection.close()
+        self._session.close()
 
     def _run(self) -> None:
         """Be the writer thread: take what has come, commit it together, tell the outcomes."""
@@ -278,10 +300,10 @@ class SqliteStore:
         """
         done: list[tuple[_Tx, Outcome]] = []
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._session.control("BEGIN IMMEDIATE")
             for job in group:
                 done.append(self._work(job))
-            self._connection.execute("COMMIT")
+            self._session.control("COMMIT")
         except Exception as error:  # the edge of the writer thread: it must live on
             self._undo()
             if not last:
@@ -299,28 +321,28 @@ class SqliteStore:
         Raises:
             Exception: the transaction is gone, and with it every work of the group.
         """
-        connection = self._connection
-        tx = _Tx(connection, job.scope, self.runtime)
-        connection.execute("SAVEPOINT work")
+        control = self._session.control
+        tx = _Tx(self._session, job.scope, self.runtime)
+        control("SAVEPOINT work")
         try:
             if job.scope is not None:
                 tx.make_space()
             result = job.work(tx)
         except Exception as error:  # the edge of a work: its own failure is its own outcome
-            if not connection.in_transaction:
+            if not self._session.connection.in_transaction:
                 raise
-            connection.execute("ROLLBACK TO work")
-            connection.execute("RELEASE work")
+            control("ROLLBACK TO work")
+            control("RELEASE work")
             if isinstance(error, apsw.Error) and not isinstance(error, apsw.ConstraintError):
                 raise  # the disk, not the work: nothing more is tried in this transaction
             return tx, Outcome(job.token, None, translated(error))
-        connection.execute("RELEASE work")
+        control("RELEASE work")
         return tx, Outcome(job.token, result, None)
 
     def _undo(self) -> None:
-        if self._connection.in_transaction:
+        if self._session.connection.in_transaction:
             try:
-                self._connection.execute("ROLLBACK")
+                self._session.control("ROLLBACK")
             except apsw.Error:
                 log.exception("a transaction could not be rolled back")
 
@@ -334,10 +356,8 @@ class SqliteStore:
         if not isinstance(error, apsw.Error):
             return
         try:
-            self._connection.execute(
-                "BEGIN IMMEDIATE; PRAGMA user_version = %d; COMMIT"
-                % self._connection.pragma("user_version")
-            )
+            version = self._session.connection.pragma("user_version")
+            self._session.control(f"BEGIN IMMEDIATE; PRAGMA user_version = {version}; COMMIT")
         except apsw.Error:
             self._undo()
 

@@ -178,8 +178,11 @@ def test_preview_joins_the_text_parts(home: httpx.Client) -> None:
 
 
 def test_content_of_exactly_8_mib_is_accepted(home: httpx.Client) -> None:
-    """Contract 3.7: 8 MiB of non-image content per message are allowed."""
-    assert made(say(home, "é" * (4 * MIB)))["contentLength"] == 8 * MIB
+    """Contract 3.7: 8 MiB of non-image content per message are allowed, line breaks included."""
+    content = "é" * (4 * MIB - 40) + '\n"' * 40
+    row = made(say(home, content))
+    assert row["contentLength"] == 8 * MIB
+    assert row["content"] == content
 
 
 def test_content_over_8_mib_is_refused(home: httpx.Client) -> None:

@@ -486,9 +486,9 @@ def test_u0000_is_refused_in_ids_labels_names_roles_tags_and_metadata(
         b"-Infinity",
         b'"a\nb"',
         b"01",
-        b"[" * 101 + b"]" * 101,
+        b"[" * 110 + b"]" * 110,
         b"[" * 100_000 + b"]" * 100_000,
-        b'{"k":' * 101 + b"1" + b"}" * 101,
+        b'{"k":' * 110 + b"1" + b"}" * 110,
     ],
     ids=lambda fragment: fragment[:12].hex(),
 )

@@ -37,10 +37,12 @@ class Task(NamedTuple, Generic[T]):
     Attributes:
         scope: the space that the transaction is bound to; None for the catalogue.
         work: a function of the transaction; a read takes a read transaction.
+        short: whether it touches a few rows only, however much is stored.
     """
 
     scope: Scope | None
     work: WriteWork[T]
+    short: bool = True
 
 
 class Replayed(NamedTuple):

@@ -318,6 +318,6 @@ def delete(caller: Caller, request: DeleteDialogue) -> Task[Deleted]:
                 changes.note(tx, "message", message_id, "deleted")
         return Deleted(success=True, id=row.id)
 
-    return Task(Scope(caller.project_id, request.namespace), work)
+    return Task(Scope(caller.project_id, request.namespace), work, short=not request.cascade)
 
 

@@ -3,14 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Headers
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.routing import Router
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dialoguedb.runtime import Runtime
 from dialoguedb.server.carrier import Carrier
@@ -44,7 +42,7 @@ class Cors(CORSMiddleware):
         return response
 
 
-def make_app(settings: Settings, store: Store, door: OpenDoor | None = None) -> Starlette:
+def make_app(settings: Settings, store: Store, door: OpenDoor | None = None) -> ASGIApp:
     """Make the ASGI application.
 
     Args:
@@ -55,7 +53,7 @@ def make_app(settings: Settings, store: Store, door: OpenDoor | None = None) -> 
     holder: dict[str, Dispatch] = {}
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: object) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
         carrier = Carrier(store, loop)
         metrics = Metrics()
@@ -75,19 +73,16 @@ def make_app(settings: Settings, store: Store, door: OpenDoor | None = None) -> 
         else:  # a web socket: there are none
             await send({"type": "websocket.close", "code": 1000})
 
-    middleware: list[Any] = []
-    if settings.cors_origin:
-        middleware.append(
-            Middleware(
-                Cors,
-                allow_origins=list(settings.cors_origin),
-                allow_methods=["GET", "POST", "PUT", "DELETE"],
-                allow_headers=["Authorization", "Content-Type", "If-Match", "Idempotency-Key"],
-                expose_headers=_SHOWN_HEADERS,
-                max_age=600,
-            )
-        )
-    app = Starlette(middleware=middleware, lifespan=lifespan)
-    app.router.redirect_slashes = False
-    app.router.default = endpoint  # the table of operations routes, not Starlette
-    return app
+    # A bare router: the table of operations does the routing, and the endpoint answers for its
+    # own errors, so that nothing is left for an application's middleware to do.
+    router = Router(redirect_slashes=False, default=endpoint, lifespan=lifespan)
+    if not settings.cors_origin:
+        return router
+    return Cors(
+        router,
+        allow_origins=settings.cors_origin,
+        allow_methods=("GET", "POST", "PUT", "DELETE"),
+        allow_headers=("Authorization", "Content-Type", "If-Match", "Idempotency-Key"),
+        expose_headers=_SHOWN_HEADERS,
+        max_age=600,
+    )

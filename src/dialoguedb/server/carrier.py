@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from dialoguedb.engine import Task
@@ -17,13 +17,16 @@ class Carrier:
     """Runs tasks for one event loop.
 
     A short read runs in the loop itself, which costs less than a hop to a thread and back; one
-    that grows long is begun again in a pool. Writes go to the store's writer, and the outcomes of
-    one commit come back in one wake-up of the loop.
+    that grows long is begun again in a pool. The store's writer begins and commits, and waits for
+    the disk; the statements of short works it sends here, as one group: two threads that take
+    turns at the interpreter with every statement cost several times what the statements do
+    (decision 0001). The outcomes of one commit come back in one wake-up of the loop.
     """
 
     def __init__(self, store: Store, loop: asyncio.AbstractEventLoop) -> None:
         self.store = store
         self._loop = loop
+        self._runner = self._run_here
         self._pool = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="dialoguedb-pool")
 
     async def apart(self, act: Callable[..., T], *args: Any) -> T:
@@ -37,11 +40,18 @@ class Carrier:
         except ReadTooLong:
             return await self.apart(self.store.read, task.scope, task.work)
 
-    async def write(self, task: Task[T]) -> T:
-        """Run a writing task; done when it is on disk."""
+    async def write(self, task: Task[T], *, short: bool = True) -> T:
+        """Run a writing task; done when it is on disk. One that is not short leaves the loop."""
         future: asyncio.Future[T] = self._loop.create_future()
-        self.store.submit(task.scope, task.work, future, self._resolve)
+        runner = self._runner if short and task.short else None
+        self.store.submit(task.scope, task.work, future, self._resolve, runner)
         return await future
+
+    def _run_here(self, act: Callable[[], Any]) -> Any:
+        """Run a function in the loop, called from another thread, and wait for it there."""
+        done: Future[Any] = Future()
+        self._loop.call_soon_threadsafe(_run_into, done, act)
+        return done.result()
 
     def _resolve(self, outcomes: Sequence[Outcome]) -> None:
         self._loop.call_soon_threadsafe(_settle, outcomes)
@@ -49,6 +59,13 @@ class Carrier:
     def close(self) -> None:
         """Wait for what runs in the pool."""
         self._pool.shutdown()
+
+
+def _run_into(done: Future[Any], act: Callable[[], Any]) -> None:
+    try:
+        done.set_result(act())
+    except BaseException as error:  # it belongs to the thread that waits for it
+        done.set_exception(error)
 
 
 def _settle(outcomes: Sequence[Outcome]) -> None:

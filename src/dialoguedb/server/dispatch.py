@@ -126,7 +126,7 @@ class Dispatch:
         operation, task = meant
         call.operation = operation.name
         if operation.writes:
-            result = await self._carrier.write(task)
+            result = await self._carrier.write(task, short=len(body) <= INLINE_BYTES)
         else:
             result = await self._carrier.read(task)
         replayed = type(result) is Replayed

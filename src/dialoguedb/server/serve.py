@@ -15,6 +15,7 @@ from dialoguedb.errors import AdminError
 from dialoguedb.server import logs, tls
 from dialoguedb.server.app import make_app
 from dialoguedb.server.dispatch import OpenDoor
+from dialoguedb.server.protocol import Protocol
 from dialoguedb.settings import Settings
 from dialoguedb.store.opening import open_store
 from dialoguedb.store.sqlite import SqliteStore
@@ -126,7 +127,7 @@ def _serve(
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=Protocol,
         ws="none",
         lifespan="on",
         log_config=None,

@@ -59,6 +59,8 @@ class Outcome(NamedTuple):
 
 #: Told of all works of one commit that were submitted with it, by the store's own thread.
 Resolver = Callable[[Sequence[Outcome]], None]
+#: Runs a function in another thread, waits for it, and gives its result.
+Runner = Callable[[Callable[[], Any]], Any]
 
 
 class Store(Protocol):
@@ -79,11 +81,23 @@ class Store(Protocol):
         """Run a work in a transaction and wait until it is on disk."""
 
     def submit(
-        self, scope: Scope | None, work: WriteWork[Any], token: Any, resolver: Resolver
+        self,
+        scope: Scope | None,
+        work: WriteWork[Any],
+        token: Any,
+        resolver: Resolver,
+        runner: Runner | None = None,
     ) -> None:
         """Have a work run in a transaction; its outcome is told when it is on disk.
 
         The work may be run again, so it must have no effect but its transaction.
+
+        Args:
+            scope: its space; None for the catalogue.
+            work: a function of the transaction.
+            token: comes back with the outcome.
+            resolver: told the outcome, with those of the same commit.
+            runner: where a short work may run; by itself the store runs it where it commits.
         """
 
     def close(self) -> None:

@@ -32,6 +32,7 @@ from dialoguedb.store.protocol import (
     ReadWork,
     Resolver,
     Row,
+    Runner,
     Scope,
     T,
     WallBroken,
@@ -41,7 +42,9 @@ from dialoguedb.store.protocol import (
 log = logging.getLogger("dialoguedb.store")
 
 #: Works in one commit at most: bounds how long the first of them waits for the last.
-MAX_GROUP = 256
+MAX_GROUP = 128
+#: Spaces whose numbers are remembered; then all are forgotten.
+MAX_SPACES = 100_000
 #: No space has this number: what is looked for in it is not found.
 NO_SPACE = 0
 
@@ -90,24 +93,32 @@ class _Tx:
         self.scope = scope or Scope("", "")
         self.runtime = runtime
 
-    def find_space(self) -> bool:
-        """Bind the space if there is one."""
-        project_id, namespace = self.scope
-        found = self._session.first(
-            self._statements["spaces_find"].sql, {"project_id": project_id, "namespace": namespace}
-        )
-        if found is not None:
-            self._space = found[0]
-        return found is not None
+    def find_space(self, known: dict[Scope, int]) -> bool:
+        """Bind the space if there is one; `known` are numbers that are on disk."""
+        space = known.get(self.scope)
+        if space is None:
+            sql = self._statements["spaces_find"].sql
+            found = self._session.first(sql, self.scope._asdict())
+            if found is None:
+                return False
+            space = found[0]
+            self._remember(known, space)
+        self._space = space
+        return True
 
-    def make_space(self) -> None:
+    def make_space(self, known: dict[Scope, int]) -> None:
         """Bind the space; a write makes it if it has to."""
-        if not self.find_space():
+        if not self.find_space(known):
             sql = self._statements["spaces_insert"].sql
             made = self._session.first(sql, self.scope._asdict())
             if made is None:
                 raise Unauthorized("The project of this key has been deleted")
             self._space = made[0]
+
+    def _remember(self, known: dict[Scope, int], space: int) -> None:
+        if len(known) >= MAX_SPACES:
+            known.clear()
+        known[self.scope] = space
 
     def one(self, statement: str, **params: Param) -> Row | None:
         """See `protocol.ReadTx`."""
@@ -173,6 +184,7 @@ class _Job(NamedTuple):
     work: WriteWork[Any]
     token: Any
     resolver: Resolver
+    runner: Runner | None
 
 
 class SqliteStore:
@@ -191,6 +203,8 @@ class SqliteStore:
         self.runtime = runtime
         self._session = _Session(file.open_writer(runtime))
         self._readers: deque[_Session] = deque()
+        self._spaces: dict[Scope, int] = {}
+        self._seen = 0  # the state of the file that `_spaces` was read from
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closing = threading.Lock()
         self._closed = False
@@ -229,7 +243,7 @@ class SqliteStore:
             return work(tx)
         reader.control("BEGIN")
         try:
-            tx.find_space()
+            tx.find_space(self._spaces)
             return work(tx)
         finally:
             reader.control("COMMIT")
@@ -237,13 +251,18 @@ class SqliteStore:
     # ── writes ───────────────────────────────────────────────────────────────────────────────
 
     def submit(
-        self, scope: Scope | None, work: WriteWork[Any], token: Any, resolver: Resolver
+        self,
+        scope: Scope | None,
+        work: WriteWork[Any],
+        token: Any,
+        resolver: Resolver,
+        runner: Runner | None = None,
     ) -> None:
         """See `protocol.Store`."""
         with self._closing:
             if self._closed:
                 raise ServiceUnavailable("The server is shutting down")
-            self._jobs.put(_Job(scope, work, token, resolver))
+            self._jobs.put(_Job(scope, work, token, resolver, runner))
 
     def write(self, scope: Scope | None, work: WriteWork[T]) -> T:
         """See `protocol.Store`."""
@@ -298,11 +317,12 @@ class SqliteStore:
         Returns: their outcomes; None when nothing of the transaction has happened, unless this
             is the last attempt: then the outcomes carry the error.
         """
-        done: list[tuple[_Tx, Outcome]] = []
+        runners = {job.runner for job in group}
+        runner = runners.pop() if len(runners) == 1 else None
         try:
             self._session.control("BEGIN IMMEDIATE")
-            for job in group:
-                done.append(self._work(job))
+            self._forget_spaces_if_changed()
+            done = runner(lambda: self._works(group)) if runner else self._works(group)
             self._session.control("COMMIT")
         except Exception as error:  # the edge of the writer thread: it must live on
             self._undo()
@@ -315,6 +335,16 @@ class SqliteStore:
                 tx.committed()
         return [outcome for _, outcome in done]
 
+    def _forget_spaces_if_changed(self) -> None:
+        """Forget the spaces when another process has written: it may have deleted a project."""
+        seen = self._session.connection.pragma("data_version")
+        if seen != self._seen:
+            self._seen = seen
+            self._spaces.clear()
+
+    def _works(self, group: Sequence[_Job]) -> list[tuple[_Tx, Outcome]]:
+        return [self._work(job) for job in group]
+
     def _work(self, job: _Job) -> tuple[_Tx, Outcome]:
         """Run one work inside the open transaction, in a savepoint of its own.
 
@@ -326,7 +356,7 @@ class SqliteStore:
         control("SAVEPOINT work")
         try:
             if job.scope is not None:
-                tx.make_space()
+                tx.make_space(self._spaces)
             result = job.work(tx)
         except Exception as error:  # the edge of a work: its own failure is its own outcome
             if not self._session.connection.in_transaction:

@@ -362,7 +362,7 @@ class _Walk:
         for index, raw in enumerate(items):
             place = f"{_join(at, field.wire)}[{index}]"
             if not bytes(raw).startswith(b"{"):
-                self.add(InvalidInput("Invalid {field}: must be an object", field=""), "", place)
+                self.found.append(InvalidInput(f"{place}: must be an object", field=place))
                 continue
             members = documents.members_of(raw)
             if not (self._leave_out_read and members.keys() >= {"dialogueId", "sequence"}):

@@ -38,13 +38,6 @@ from dialoguedb.store.dialogues import Stored
 from dialoguedb.store.messages import Draft
 from dialoguedb.store.protocol import ReadTx, Scope, WriteTx
 
-_READING = pages.Reading(
-    convert=lambda row, scope: stored.struct_of(Stored._make(row), *scope),
-    at=10,
-    after=14,
-    texts=(15, 16),
-)
-
 
 def create(caller: Caller, request: CreateDialogue) -> Task[Dialogue | Replayed]:
     """Create a dialogue with its first messages (5.1)."""
@@ -132,7 +125,7 @@ def _create(
     )
     stored.insert(tx, row, beginning)
     changes.note(tx, "dialogue", dialogue_id, "created")
-    numbers = stored.Numbers(beginning.last_sequence, beginning.last_server_time)
+    numbers = stored.Numbers(beginning.last_sequence, beginning.last_server_time, now_ms)
     dialogue = _struct(tx, row)
     dialogue.messages = messages.insert(tx, dialogue_id, drafts, places, numbers)
     return dialogue
@@ -191,8 +184,9 @@ def list_(caller: Caller, request: ListDialogues) -> Task[DialoguePage]:
     thread_of = asked.cursor.parent or None
 
     def work(tx: ReadTx) -> DialoguePage:
-        rows = stored.rows(tx, thread_of, asked.cursor.order, **asked.window)
-        page = pages.take(tx, asked, rows, _READING)
+        found = stored.page(tx, thread_of, asked.cursor.order, **asked.window)
+        items = [_struct(tx, Stored._make(row)) for row in found[0]]
+        page = pages.take(asked, found, items, position=(10, 14))
         return DialoguePage(items=page.items, next=page.next)
 
     return Task(Scope(caller.project_id, asked.cursor.namespace), work)

@@ -22,10 +22,6 @@ from dialoguedb.store import changes, claims
 from dialoguedb.store import memories as stored
 from dialoguedb.store.protocol import ReadTx, Scope, WriteTx
 
-_READING = pages.Reading(
-    convert=lambda row, scope: stored.of_row(row, scope.namespace), at=8, after=2, texts=(5, 6)
-)
-
 
 def _stored(tx: ReadTx, memory_id: str) -> Memory:
     memory = stored.get(tx, memory_id)
@@ -72,8 +68,9 @@ def list_(caller: Caller, request: ListMemories) -> Task[MemoryPage]:
     asked = pages.question(caller, "memories", request, order="desc")
 
     def work(tx: ReadTx) -> MemoryPage:
-        rows = stored.rows(tx, asked.cursor.order, **asked.window)
-        page = pages.take(tx, asked, rows, _READING)
+        found = stored.page(tx, asked.cursor.order, **asked.window)
+        items = [stored.of_row(row, tx.scope.namespace) for row in found[0]]
+        page = pages.take(asked, found, items, position=(8, 2))
         return MemoryPage(items=page.items, next=page.next)
 
     return Task(Scope(caller.project_id, asked.cursor.namespace), work)

@@ -34,10 +34,6 @@ from dialoguedb.store import messages as stored
 from dialoguedb.store.messages import Draft, Place
 from dialoguedb.store.protocol import ReadTx, Scope, WriteTx
 
-_READING = pages.Reading(
-    convert=lambda row, scope: stored.of_row(row, scope.namespace), at=2, after=3, texts=(7, 10)
-)
-
 
 def draft(message: NewMessage, caller: Caller) -> Draft:
     """Prepare a checked message for the store, outside any transaction."""
@@ -92,7 +88,6 @@ def insert(
     Raises:
         DuplicateId: one of their ids is taken.
     """
-    now_ms = tx.runtime.now()
     made = []
     for sequence, (one, place) in enumerate(
         zip(drafts, places, strict=True), numbers.last_sequence - len(drafts) + 1
@@ -100,7 +95,7 @@ def insert(
         message_id = one.id or tx.runtime.ulid()
         claims.take(tx, "message", message_id, field=place)
         created_ms = numbers.server_time_ms if one.created_ms is None else one.created_ms
-        where = Place(dialogue_id, sequence, created_ms, max(now_ms, created_ms))
+        where = Place(dialogue_id, sequence, created_ms, max(numbers.now_ms, created_ms))
         made.append(stored.insert(tx, message_id, one, where))
         changes.note(tx, "message", message_id, "created")
     return made
@@ -194,8 +189,10 @@ def list_(caller: Caller, request: ListMessages) -> Task[MessagePage]:
 
 def page_of(tx: ReadTx, asked: pages.Question) -> MessagePage:
     """Read one page of messages."""
-    rows = stored.rows(tx, asked.cursor.parent, asked.cursor.order, **asked.window)
-    page = pages.take(tx, asked, rows, _READING)
+    found = stored.page(tx, asked.cursor.parent, asked.cursor.order, **asked.window)
+    namespace = tx.scope.namespace
+    items = [stored.of_row(row, namespace) for row in found[0]]
+    page = pages.take(asked, found, items, position=(2, 3))
     return MessagePage(items=page.items, next=page.next)
 
 

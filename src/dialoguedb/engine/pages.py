@@ -2,18 +2,16 @@
 
 import base64
 import binascii
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
-from typing import Any, Generic, NamedTuple, cast
+from typing import Any, Generic, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from dialoguedb.engine.caller import Caller
 from dialoguedb.errors import InvalidParameter
-from dialoguedb.models.limits import MAX_PAGE_BYTES, MAX_PAGE_ITEMS
+from dialoguedb.models.limits import MAX_PAGE_ITEMS
 from dialoguedb.models.times import EARLIEST_MS, LATEST_MS, Period, parse_period, parse_prefix
-from dialoguedb.store.protocol import ReadTx, Row, Scope, T
+from dialoguedb.store.protocol import Row, T
 
 #: Beyond every insertion number and sequence.
 _LAST_NUMBER = 2**63 - 1
@@ -68,7 +66,7 @@ class Question(NamedTuple):
             "stop": stop,
             "at": at,
             "after": self.cursor.after,
-            "limit": self.limit + 1,
+            "limit": self.limit,
         }
 
 
@@ -146,44 +144,26 @@ def first(
     )
 
 
-class Reading(NamedTuple, Generic[T]):
-    """How the rows of one kind are read.
-
-    Attributes:
-        convert: makes an item of a row and a namespace.
-        at, after: the columns of its time and number, which a cursor names.
-        texts: the columns that can be long.
-    """
-
-    convert: Callable[[Row, Scope], T]
-    at: int
-    after: int
-    texts: tuple[int, int]
-
-
-def take(tx: ReadTx, asked: Question, rows: Iterator[Row], reading: Reading[T]) -> Page[T]:
-    """Take a page of rows: up to the limit, or until its items reach 8 MiB, at least one (1.5).
+def take(
+    asked: Question,
+    found: tuple[list[Row], bool],
+    items: list[T],
+    position: tuple[int, int],
+) -> Page[T]:
+    """Make a page of what a statement gave.
 
     Args:
-        tx: the transaction that reads them.
         asked: the question.
-        rows: rows in order, one more than the limit if there are more.
-        reading: how to read them.
+        found: the rows, and whether there are more.
+        items: made of the rows.
+        position: the columns of a row's time and number.
     """
-    convert, at, after, (one, other) = reading
-    items: list[T] = []
-    size = 0
-    last: Row = ()
-    with closing(cast("Generator[Row]", rows)):
-        for row in rows:
-            size += len(row[one] or "") + len(row[other] or "")
-            if len(items) == asked.limit or (items and size > MAX_PAGE_BYTES):
-                moved = msgspec.structs.replace(asked.cursor, at=last[at], after=last[after])
-                return Page(items, encode(moved))
-            tx.spend(len(row[one] or ""))
-            items.append(convert(row, tx.scope))
-            last = row
-    return Page(items, None)
+    rows, more = found
+    if not more:
+        return Page(items, None)
+    at, after = position
+    last = msgspec.structs.replace(asked.cursor, at=rows[-1][at], after=rows[-1][after])
+    return Page(items, encode(last))
 
 
 def encode(cursor: Cursor) -> str:

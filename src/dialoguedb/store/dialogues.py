@@ -1,7 +1,6 @@
 """Dialogues in the store: rows to Structs and back."""
 
 import hashlib
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from msgspec import UNSET, UnsetType
@@ -54,10 +53,17 @@ class Stored(NamedTuple):
 
 
 class Numbers(NamedTuple):
-    """What an append takes of its dialogue: the last sequence of its messages, its server time."""
+    """What new messages take of their dialogue, and of the clock.
+
+    Attributes:
+        last_sequence: the sequence of the last of them.
+        server_time_ms: `created` of those that have no time of their own.
+        now_ms: the clock, read once for all of them.
+    """
 
     last_sequence: int
     server_time_ms: int
+    now_ms: int
 
 
 class Beginning(NamedTuple):
@@ -110,13 +116,13 @@ def get(tx: ReadTx, dialogue_id: str) -> Stored | None:
     return Stored._make(row) if row else None
 
 
-def rows(
+def page(
     tx: ReadTx, thread_of: str | None, order: str, **window: int
-) -> Iterator[Row]:
+) -> tuple[list[Row], bool]:
     """Give the rows of a page by (created, inserted); of threads only, with `thread_of`."""
     if thread_of is None:
-        return tx.rows(f"dialogues_list_{order}", **window)
-    return tx.rows(f"dialogues_threads_{order}", thread_of=thread_of, **window)
+        return tx.page(f"dialogues_list_{order}", texts=(15, 16), **window)
+    return tx.page(f"dialogues_threads_{order}", texts=(15, 16), thread_of=thread_of, **window)
 
 
 def begin(tx: WriteTx, dialogue_id: str) -> Beginning:
@@ -186,7 +192,7 @@ def take_numbers(
         stamped=int(stamped),
         now=now_ms,
     )
-    return Numbers(row[1], row[2]) if row else None
+    return Numbers(row[1], row[2], now_ms) if row else None
 
 
 def lose_message(tx: WriteTx, dialogue_id: str, now_ms: int) -> None:

@@ -1,6 +1,5 @@
 """Memories in the store: rows to Structs and back."""
 
-from collections.abc import Iterator
 
 from msgspec import UNSET
 
@@ -60,9 +59,9 @@ def get(tx: ReadTx, memory_id: str) -> Memory | None:
     return of_row(row, tx.scope.namespace) if row else None
 
 
-def rows(tx: ReadTx, order: str, **window: int) -> Iterator[Row]:
-    """Give the rows of a page by (created, inserted)."""
-    return tx.rows(f"memories_list_{order}", **window)
+def page(tx: ReadTx, order: str, **window: int) -> tuple[list[Row], bool]:
+    """Give the rows of a page by (created, inserted), and whether there are more."""
+    return tx.page(f"memories_list_{order}", texts=(5, 6), **window)
 
 
 def set_tags(tx: WriteTx, memory_id: str, tags: str, now_ms: int) -> None:

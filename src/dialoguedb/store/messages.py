@@ -1,6 +1,5 @@
 """Messages in the store: rows to Structs and back."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from msgspec import UNSET, Raw
@@ -137,6 +136,6 @@ def delete_of_dialogue(tx: WriteTx, dialogue_id: str) -> list[str]:
     return [row[1] for row in tx.rows("messages_delete_of_dialogue", dialogue_id=dialogue_id)]
 
 
-def rows(tx: ReadTx, dialogue_id: str, order: str, **window: int) -> Iterator[Row]:
-    """Give the rows of a page by (created, sequence)."""
-    return tx.rows(f"messages_list_{order}", dialogue_id=dialogue_id, **window)
+def page(tx: ReadTx, dialogue_id: str, order: str, **window: int) -> tuple[list[Row], bool]:
+    """Give the rows of a page by (created, sequence), and whether there are more."""
+    return tx.page(f"messages_list_{order}", texts=(7, 10), dialogue_id=dialogue_id, **window)

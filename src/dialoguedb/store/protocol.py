@@ -29,8 +29,22 @@ class ReadTx(Protocol):
     def rows(self, statement: str, **params: Param) -> Iterator[Row]:
         """Give the rows one by one; exhaust it or close it."""
 
-    def spend(self, size_bytes: int) -> None:
-        """Count what an answer holds; ends the read where it may not become long."""
+    def page(
+        self, statement: str, *, limit: int, texts: tuple[int, int], **params: Param
+    ) -> tuple[list[Row], bool]:
+        """Give the rows of a page, and whether there are more.
+
+        A page ends at `limit` rows, or before the row with which it would pass 8 MiB; it holds
+        at least one row if there is one (contract 1.5).
+
+        Args:
+            statement: one that binds `:limit`.
+            limit: rows at most.
+            texts: the two columns that can be long.
+            params: the other parameters.
+        Raises:
+            ReadTooLong: the page passes the bytes that this read was allowed.
+        """
 
 
 class WriteTx(ReadTx, Protocol):
@@ -72,7 +86,7 @@ class Store(Protocol):
         Args:
             scope: its space; None for the catalogue of projects and keys.
             work: a function of the transaction.
-            most_bytes: stop when a page grows beyond this.
+            most_bytes: give up when a page grows beyond this.
         Raises:
             ReadTooLong: it did.
         """

@@ -22,6 +22,7 @@ from dialoguedb.errors import (
     StorageReadOnly,
     Unauthorized,
 )
+from dialoguedb.models.limits import MAX_PAGE_BYTES
 from dialoguedb.runtime import Runtime
 from dialoguedb.store import statements
 from dialoguedb.store.files import SqliteFile
@@ -88,7 +89,7 @@ class _Tx:
         self._statements = statements.load("sqlite")
         self._catalogue_only = scope is None
         self._space = NO_SPACE
-        self._left = most_bytes
+        self._most_bytes = most_bytes
         self._acts: list[Callable[[], None]] = []
         self.scope = scope or Scope("", "")
         self.runtime = runtime
@@ -142,18 +143,39 @@ class _Tx:
         finally:
             cursor.close()
 
+    def page(
+        self, statement: str, *, limit: int, texts: tuple[int, int], **params: Param
+    ) -> tuple[list[Row], bool]:
+        """See `protocol.ReadTx`."""
+        named = self._statements[statement]
+        space = self._bind(named, params)
+        one, other = texts
+        most = MAX_PAGE_BYTES if self._most_bytes is None else self._most_bytes
+        page: list[Row] = []
+        size = 0
+        cursor = self._session.connection.execute(named.sql, {**params, "limit": limit + 1})
+        try:
+            for row in cursor:
+                if row[0] != space:
+                    raise WallBroken(f"{statement} returned a row of another space")
+                size += len(row[one] or "") + len(row[other] or "")
+                if len(page) == limit:
+                    return page, True
+                if size > most:
+                    if self._most_bytes is not None:
+                        raise ReadTooLong
+                    if page:
+                        return page, True
+                page.append(row)
+        finally:
+            cursor.close()
+        return page, False
+
     def _bind(self, named: statements.Statement, params: dict[str, Param]) -> int:
         if self._catalogue_only:
             raise WallBroken(f"{named.name} is over user data and the transaction has no space")
         params["space"] = self._space
         return self._space
-
-    def spend(self, size_bytes: int) -> None:
-        """See `protocol.ReadTx`."""
-        if self._left is not None:
-            self._left -= size_bytes
-            if self._left < 0:
-                raise ReadTooLong
 
     def run(self, statement: str, **params: Param) -> int:
         """See `protocol.WriteTx`."""

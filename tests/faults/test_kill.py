@@ -17,7 +17,7 @@ DIALOGUES = ["d-0", "d-1", "d-2", "d-3"]
 CLIENTS = 6
 LARGEST_BATCH = 8
 #: The shortest and longest time that a server lives under load, in seconds.
-LIFE_S = (0.0, 0.3)
+LIFE_S = (0.0, 0.5)
 SEED = 20260203
 
 

@@ -14,6 +14,8 @@ NO_MESSAGE = (404, "MESSAGE_NOT_FOUND")
 NO_MEMORY = (404, "MEMORY_NOT_FOUND")
 IMMUTABLE = (409, "IMMUTABLE_FIELD")
 STALE = (412, "PRECONDITION_FAILED")
+#: A project with fewer open dialogues or memories gets one more at the next step.
+ENOUGH = 4
 #: What names a dialogue or memory: its namespace and its id.
 Name = tuple[str | None, str]
 
@@ -31,9 +33,14 @@ class History:
         self._keys = 0
 
     def begin(self, data: st.DataObject) -> None:
-        """Begin a step: draw from `data`, and choose a project."""
+        """Begin a step: draw from `data`, choose a project, and see that it is not empty."""
         self.draw = data.draw
         self.side = self.sides[self.draw(st.sampled_from([0, 0, 1]))]
+        rows = self.model.dialogues.values()
+        if sum(row["status"] == "active" for row in rows) < ENOUGH:
+            self.create_dialogue(self.namespace())
+        if len(self.model.memories) < ENOUGH:
+            self.create_memory(self.namespace())
 
     @property
     def model(self) -> Any:
@@ -164,7 +171,7 @@ class History:
             body["id"] = dialogue_id
         if not self.draw(st.integers(0, 3)):
             namespace, body["threadOf"] = self.a_dialogue()
-        inputs = self.inputs([0, 0, 0, 1, 2, 12])
+        inputs = self.inputs([0, 0, 1, 2, 3, 12])
         # Whether orphans of a re-created dialogue may be sent again under their ids is left open.
         kept = {m for m, row in self.model.messages.items() if row["dialogueId"] == body.get("id")}
         inputs = [{k: v for k, v in m.items() if k != "id" or v not in kept} for m in inputs]
@@ -211,7 +218,7 @@ class History:
         elif fixed:
             sent[fixed] = {"other": 1} if fixed == "metadata" else "2020-02-02"
             refusals |= set() if row is None else {IMMUTABLE}
-        headers, stale = {}, self.draw(st.sampled_from([None, None, False, True]))
+        headers, stale = {}, self.draw(st.sampled_from([None, False, True]))
         if stale is not None and row is not None:
             headers = {"If-Match": f'"{row["version"] + stale}"'}
             refusals |= {STALE} if stale else set()

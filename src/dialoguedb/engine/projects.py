@@ -255,15 +255,15 @@ def revoke_key(store: Store, key_id: str) -> Key:
     return store.write(None, work)
 
 
-def access(store: Store, key_hash: bytes) -> Access | None:
+def access(tx: ReadTx, key_hash: bytes) -> Access | None:
     """Find what a key opens: nothing if it is unknown or revoked, or its project is gone."""
-    row = store.read(None, lambda tx: stored.access(tx, key_hash))
+    row = stored.access(tx, key_hash)
     return Access(row.project_id, bool(row.immutable), row.key_id) if row else None
 
 
-def access_of_project(store: Store, project_id: str, key_id: str) -> Access | None:
+def access_of_project(tx: ReadTx, project_id: str, key_id: str) -> Access | None:
     """Give what a key that is not in the store opens: a project, if it is still there."""
-    row = store.read(None, lambda tx: stored.find(tx, project_id))
+    row = stored.find(tx, project_id)
     return Access(row.id, bool(row.immutable), key_id) if row else None
 
 

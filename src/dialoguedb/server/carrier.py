@@ -6,7 +6,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from dialoguedb.engine import Task
-from dialoguedb.store.protocol import Outcome, ReadTooLong, Store, T
+from dialoguedb.store.protocol import (
+    Outcome,
+    ReadTooLong,
+    ReadWork,
+    Scope,
+    Snapshot,
+    Store,
+    T,
+)
 
 #: Bodies and reads beyond this leave the loop: it must serve others meanwhile.
 INLINE_BYTES = 256 * 1024
@@ -27,6 +35,7 @@ class Carrier:
         self.store = store
         self._loop = loop
         self._runner = self._run_here
+        self._snapshot: Snapshot | None = None
         self._pool = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="dialoguedb-pool")
 
     async def apart(self, act: Callable[..., T], *args: Any) -> T:
@@ -36,9 +45,29 @@ class Carrier:
     async def read(self, task: Task[T]) -> T:
         """Run a reading task."""
         try:
-            return self.store.read(task.scope, task.work, most_bytes=INLINE_BYTES)  # type: ignore[arg-type]
+            return self.glance(task.scope, task.work)
         except ReadTooLong:
             return await self.apart(self.store.read, task.scope, task.work)
+
+    def glance(self, scope: Scope | None, work: ReadWork[T]) -> T:
+        """Read something short at once, in the loop.
+
+        All reads of one turn of the loop share a snapshot. What was answered or revoked before a
+        request was sent is in it: the request is read from its socket between two turns, and the
+        snapshot of the one before is closed by then.
+
+        Raises:
+            ReadTooLong: it is not short.
+        """
+        if self._snapshot is None:
+            self._snapshot = self.store.snapshot(most_bytes=INLINE_BYTES)
+            self._loop.call_soon(self._end_turn)
+        return self._snapshot.read(scope, work)
+
+    def _end_turn(self) -> None:
+        if self._snapshot is not None:
+            self._snapshot.close()
+            self._snapshot = None
 
     async def write(self, task: Task[T], *, short: bool = True) -> T:
         """Run a writing task; done when it is on disk. One that is not short leaves the loop."""
@@ -57,7 +86,8 @@ class Carrier:
         self._loop.call_soon_threadsafe(_settle, outcomes)
 
     def close(self) -> None:
-        """Wait for what runs in the pool."""
+        """Wait for what runs in the pool, and let go of the store."""
+        self._end_turn()
         self._pool.shutdown()
 
 

@@ -106,7 +106,9 @@ class Dispatch:
         if operation.public:
             return await self._service.answer(operation, scope)
         access = self._authenticated(call)
-        call.limits = self._limiter.take(access.key_id)
+        call.limits, refusal = self._limiter.take(access.key_id)
+        if refusal is not None:
+            raise refusal
         body = b"" if operation.body == "none" else await requests.body_of(receive, call.headers)
         caller = Caller(
             project_id=access.project_id,
@@ -153,11 +155,12 @@ class Dispatch:
             digest = projects.hash_of(key)
             door = self._door
             if door is not None and hmac.compare_digest(digest, door.key_hash):
-                access = projects.access_of_project(
-                    self._carrier.store, door.project_id, _ENVIRONMENT
+                opened = door.project_id
+                access = self._carrier.glance(
+                    None, lambda tx: projects.access_of_project(tx, opened, _ENVIRONMENT)
                 )
             else:
-                access = projects.access(self._carrier.store, digest)
+                access = self._carrier.glance(None, lambda tx: projects.access(tx, digest))
         if access is None:
             raise Unauthorized(
                 "Send a valid API key: Authorization: Bearer <key>"
@@ -173,10 +176,9 @@ class Dispatch:
             (b"content-type", answer.content_type),
             (b"content-length", b"%d" % len(answer.body)),
             (b"x-request-id", call.request_id.encode()),
+            *(call.limits or self._limiter.idle()),
             *answer.headers,
         ]
-        if not any(name == b"x-ratelimit-limit" for name, _ in answer.headers):
-            head += self._limiter.idle() if call.limits is None else call.limits
         await send({"type": "http.response.start", "status": answer.status, "headers": head})
         await send({"type": "http.response.body", "body": answer.body})
 

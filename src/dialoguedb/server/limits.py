@@ -38,14 +38,13 @@ class RateLimiter:
         self._second = 0
         self._open_headers: Headers = []
 
-    def take(self, key_id: str) -> Headers:
-        """Take one token of a key; give the headers that say what is left.
+    def take(self, key_id: str) -> tuple[Headers, RateLimitExceeded | None]:
+        """Take one token of a key.
 
-        Raises:
-            RateLimitExceeded: none is left; with `Retry-After`.
+        Returns: the headers that say what is left, and the error when nothing was.
         """
         if not self._rate:
-            return self.idle()
+            return self.idle(), None
         now_s = self._clock()
         held = self._buckets.get(key_id, Bucket(self._burst, now_s))
         regained = max(0.0, now_s - held.at_s) * self._rate
@@ -53,14 +52,13 @@ class RateLimiter:
         if tokens < 1:
             self._buckets[key_id] = Bucket(tokens, now_s)
             wait_s = math.ceil((1 - tokens) / self._rate)
-            error = RateLimitExceeded(f"Too many requests with this key; try again in {wait_s} s")
-            error.headers = {
-                "Retry-After": str(wait_s),
-                **{name.decode(): value.decode() for name, value in self._headers(tokens, now_s)},
-            }
-            raise error
+            error = RateLimitExceeded(
+                f"Too many requests with this key; try again in {wait_s} s",
+                headers={"Retry-After": str(wait_s)},
+            )
+            return self._headers(tokens, now_s), error
         self._buckets[key_id] = Bucket(tokens - 1, now_s)
-        return self._headers(tokens - 1, now_s)
+        return self._headers(tokens - 1, now_s), None
 
     def idle(self) -> Headers:
         """Give the headers of an answer that counts for no key."""

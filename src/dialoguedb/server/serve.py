@@ -133,6 +133,7 @@ def _serve(
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nothing here is decided by what a proxy says of its caller
         ssl_certfile=None if pair is None else str(pair.cert),
         ssl_keyfile=None if pair is None else str(pair.key),
         timeout_graceful_shutdown=settings.shutdown_seconds,

@@ -13,6 +13,9 @@ from dialoguedb.server.carrier import Carrier
 from dialoguedb.server.metrics import Metrics
 from dialoguedb.server.requests import Scope
 
+#: A proxy on this machine calls from loopback, for callers who are not on it.
+_FORWARDED = frozenset({b"forwarded", b"x-forwarded-for", b"x-real-ip", b"via"})
+
 log = logging.getLogger("dialoguedb.server")
 
 
@@ -53,7 +56,9 @@ class Service:
 
     def _figures(self, scope: Scope) -> Answer:
         client = scope.get("client")
-        if not self._metrics_public and not (client and _is_loopback(client[0])):
+        near = client is not None and _is_loopback(client[0])
+        forwarded = any(name in _FORWARDED for name, _ in scope["headers"])
+        if not self._metrics_public and (forwarded or not near):
             raise Forbidden(
                 "Figures are answered on loopback only; the setting metrics_public opens them"
             )

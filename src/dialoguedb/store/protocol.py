@@ -77,18 +77,32 @@ Resolver = Callable[[Sequence[Outcome]], None]
 Runner = Callable[[Callable[[], Any]], Any]
 
 
+class Snapshot(Protocol):
+    """One state of the database, for several reads in one thread. Close it soon."""
+
+    def read(self, scope: Scope | None, work: ReadWork[T]) -> T:
+        """Run a work on it; see `Store.read`."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
 class Store(Protocol):
     """A database. Work travels to it; only it begins, commits and rolls back."""
 
-    def read(self, scope: Scope | None, work: ReadWork[T], *, most_bytes: int | None = None) -> T:
-        """Run a work on a snapshot, in the calling thread.
+    def read(self, scope: Scope | None, work: ReadWork[T]) -> T:
+        """Run a work on a snapshot of its own, in the calling thread.
 
         Args:
             scope: its space; None for the catalogue of projects and keys.
             work: a function of the transaction.
-            most_bytes: give up when a page grows beyond this.
-        Raises:
-            ReadTooLong: it did.
+        """
+
+    def snapshot(self, *, most_bytes: int | None = None) -> Snapshot:
+        """Take a snapshot; it holds all that had been answered before.
+
+        Args:
+            most_bytes: a page that grows beyond this ends its read with `ReadTooLong`.
         """
 
     def write(self, scope: Scope | None, work: WriteWork[T]) -> T:

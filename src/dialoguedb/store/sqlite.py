@@ -201,6 +201,32 @@ class _Tx:
             act()
 
 
+class _Snapshot:
+    """One state of the file, for any number of reads in one thread. See `protocol.Snapshot`."""
+
+    __slots__ = ("_most_bytes", "_session", "_store")
+
+    def __init__(self, store: "SqliteStore", session: _Session, most_bytes: int | None) -> None:
+        self._store = store
+        self._session = session
+        self._most_bytes = most_bytes
+
+    def read(self, scope: Scope | None, work: ReadWork[T]) -> T:
+        """See `protocol.Snapshot`."""
+        tx = _Tx(self._session, scope, self._store.runtime, self._most_bytes)
+        try:
+            if scope is not None:
+                tx.find_space(self._store.spaces)
+            return work(tx)
+        except apsw.Error as error:
+            raise translated(error) from error
+
+    def close(self) -> None:
+        """See `protocol.Snapshot`."""
+        self._session.control("COMMIT")
+        self._store.give_back(self._session)
+
+
 class _Job(NamedTuple):
     scope: Scope | None
     work: WriteWork[Any]
@@ -225,8 +251,8 @@ class SqliteStore:
         self.runtime = runtime
         self._session = _Session(file.open_writer(runtime))
         self._readers: deque[_Session] = deque()
-        self._spaces: dict[Scope, int] = {}
-        self._seen = 0  # the state of the file that `_spaces` was read from
+        self.spaces: dict[Scope, int] = {}
+        self._seen = 0  # the state of the file that `spaces` were read from
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closing = threading.Lock()
         self._closed = False
@@ -235,40 +261,31 @@ class SqliteStore:
 
     # ── reads ────────────────────────────────────────────────────────────────────────────────
 
-    def read(self, scope: Scope | None, work: ReadWork[T], *, most_bytes: int | None = None) -> T:
+    def read(self, scope: Scope | None, work: ReadWork[T]) -> T:
+        """See `protocol.Store`."""
+        snapshot = self.snapshot()
+        try:
+            return snapshot.read(scope, work)
+        finally:
+            snapshot.close()
+
+    def snapshot(self, *, most_bytes: int | None = None) -> "_Snapshot":
         """See `protocol.Store`."""
         if self._closed:
             raise ServiceUnavailable("The server is shutting down")
         try:
-            reader = self._readers.pop()
+            session = self._readers.pop()
         except IndexError:
-            reader = _Session(self.file.open_reader())
-        try:
-            return self._read_on(reader, scope, work, most_bytes)
-        except apsw.Error as error:
-            raise translated(error) from error
-        finally:
-            if self._closed:
-                reader.close()
-            else:
-                self._readers.append(reader)
+            session = _Session(self.file.open_reader())
+        session.control("BEGIN")
+        return _Snapshot(self, session, most_bytes)
 
-    def _read_on(
-        self,
-        reader: _Session,
-        scope: Scope | None,
-        work: ReadWork[T],
-        most_bytes: int | None,
-    ) -> T:
-        tx = _Tx(reader, scope, self.runtime, most_bytes)
-        if scope is None:  # one statement each, and each is a snapshot of its own
-            return work(tx)
-        reader.control("BEGIN")
-        try:
-            tx.find_space(self._spaces)
-            return work(tx)
-        finally:
-            reader.control("COMMIT")
+    def give_back(self, session: _Session) -> None:
+        """Take back the connection of a snapshot that has been closed."""
+        if self._closed:
+            session.close()
+        else:
+            self._readers.append(session)
 
     # ── writes ───────────────────────────────────────────────────────────────────────────────
 
@@ -362,7 +379,7 @@ class SqliteStore:
         seen = self._session.connection.pragma("data_version")
         if seen != self._seen:
             self._seen = seen
-            self._spaces.clear()
+            self.spaces.clear()
 
     def _works(self, group: Sequence[_Job]) -> list[tuple[_Tx, Outcome]]:
         return [self._work(job) for job in group]
@@ -378,7 +395,7 @@ class SqliteStore:
         control("SAVEPOINT work")
         try:
             if job.scope is not None:
-                tx.make_space(self._spaces)
+                tx.make_space(self.spaces)
             result = job.work(tx)
         except Exception as error:  # the edge of a work: its own failure is its own outcome
             if not self._session.connection.in_transaction:

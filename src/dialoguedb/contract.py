@@ -67,7 +67,8 @@ class Operation(Struct, frozen=True, kw_only=True):
         public: whether it needs no key.
         writes: whether it changes the store.
         idempotent: whether it takes an `Idempotency-Key` (5.15).
-        versioned: whether it takes `If-Match` and answers an `ETag` (5.15).
+        versioned: whether it answers an `ETag` (5.15).
+        conditional: whether it takes `If-Match` (5.15).
         answer_field: the attribute of the engine's answer that is the body; all of it if empty.
         errors: what it can answer besides `COMMON_ERRORS`.
     """
@@ -90,6 +91,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     writes: bool = False
     idempotent: bool = False
     versioned: bool = False
+    conditional: bool = False
     answer_field: str = ""
     errors: tuple[type[DialogueDBError], ...] = ()
 
@@ -132,7 +134,7 @@ DIALOGUES = (
         writes=True,
         idempotent=True,
         versioned=True,
-        errors=_MESSAGE_ERRORS + (errors.StateTooLarge,),
+        errors=(*_MESSAGE_ERRORS, errors.StateTooLarge),
     ),
     Operation(
         name="dialogues.list",
@@ -166,6 +168,7 @@ DIALOGUES = (
         body="object",
         writes=True,
         versioned=True,
+        conditional=True,
         errors=(
             *(error for error in _MESSAGE_ERRORS if error is not errors.IdempotencyConflict),
             errors.StateTooLarge,
@@ -225,6 +228,7 @@ DIALOGUES = (
         body_field="state",
         writes=True,
         versioned=True,
+        conditional=True,
         errors=(
             *_VALUE_ERRORS,
             errors.DialogueNotFound,
@@ -245,6 +249,7 @@ DIALOGUES = (
         writes=True,
         idempotent=True,
         versioned=True,
+        conditional=True,
         errors=(
             *_VALUE_ERRORS,
             errors.DialogueNotFound,
@@ -273,9 +278,7 @@ MESSAGES = (
     Operation(
         name="messages.create_batch",
         route=Route("POST", "/messages"),
-        aliases=tuple(
-            Route("POST", path) for path in _CREATE_MESSAGE_PATHS if path != "/messages"
-        ),
+        aliases=tuple(Route("POST", path) for path in _CREATE_MESSAGE_PATHS if path != "/messages"),
         summary="Append messages to a dialogue, all or none",
         request=messages.CreateMessages,
         response=list[messages.Message],

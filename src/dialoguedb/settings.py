@@ -65,9 +65,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     max_content_bytes: Annotated[
         int, Meta(ge=1, description="Bytes of one message's content, inline images apart.")
     ] = 8 * MIB
-    max_image_bytes: Annotated[int, Meta(ge=1, description="Bytes of one inline image.")] = (
-        25 * MIB
-    )
+    max_image_bytes: Annotated[int, Meta(ge=1, description="Bytes of one inline image.")] = 25 * MIB
     max_image_parts: Annotated[int, Meta(ge=0, description="Image parts in one message.")] = 20
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
@@ -140,5 +138,7 @@ def _from_file(path: Path) -> dict[str, Any]:
     unknown = sorted(values.keys() - set(Settings.__struct_fields__))
     if unknown:
         known = ", ".join(Settings.__struct_fields__)
-        raise AdminError(f"the settings file {path} has an unknown key {unknown[0]}; known: {known}")
+        raise AdminError(
+            f"the settings file {path} has an unknown key {unknown[0]}; known: {known}"
+        )
     return values

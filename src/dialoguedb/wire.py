@@ -93,10 +93,11 @@ def _without_unset(hint: Any) -> Any:
     return hint
 
 
-_FIELDS: dict[type[Struct], dict[str, Field]] = {
-    struct: fields_of(struct)
-    for struct in (NewMessage, *(row.request for row in contract.OPERATIONS if not row.public))
-}
+_REQUESTS: tuple[type[Struct], ...] = (
+    NewMessage,
+    *(row.request for row in contract.OPERATIONS if not row.public),
+)
+_FIELDS = {struct: fields_of(struct) for struct in _REQUESTS}
 _RULED: dict[type[Struct], tuple[Field, ...]] = {
     struct: tuple(field for field in fields.values() if field.rule or field.nested)
     for struct, fields in _FIELDS.items()
@@ -161,9 +162,7 @@ class RequestReader:
                 raise _missing(field.wire)
         return request
 
-    def _given(
-        self, path: Mapping[str, str], query: Sequence[tuple[str, str]]
-    ) -> dict[str, str]:
+    def _given(self, path: Mapping[str, str], query: Sequence[tuple[str, str]]) -> dict[str, str]:
         """Bring path and query together; what both say must agree."""
         given: dict[str, str] = {}
         unknown: list[DialogueDBError] = []
@@ -208,8 +207,8 @@ class RequestReader:
             raise InvalidParameter(
                 f"Invalid {field.wire}: {_problem(error, field)}", field=field.wire
             ) from None
-        for error in field.rule(value, self._limits) if field.rule else ():
-            raise _placed(error, field.wire, field.wire)
+        for problem in field.rule(value, self._limits) if field.rule else ():
+            raise _placed(problem, field.wire, field.wire)
         return value
 
     def _from_body(self, body: bytes, given: Mapping[str, str]) -> Struct:
@@ -342,8 +341,8 @@ class _Walk:
             self._mistyped(field, error, at)
             return UNSET
         problems = field.rule(value, self._limits) if field.rule and value is not None else ()
-        for error in problems:
-            self.add(error, at, field.wire)
+        for problem in problems:
+            self.add(problem, at, field.wire)
         return raw
 
     def _mistyped(self, field: Field, error: msgspec.ValidationError, at: str) -> None:
@@ -427,9 +426,7 @@ def _unknown(wire: str, known: Iterable[str], kind: str) -> InvalidParameter:
     near = difflib.get_close_matches(wire, sorted(known), n=1)
     hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(known))}"
     message = f"Unknown {kind} '{shown}'; {hint}"
-    return InvalidParameter(
-        message, details=[Detail("UNKNOWN_PARAMETER", message, shown)]
-    )
+    return InvalidParameter(message, details=[Detail("UNKNOWN_PARAMETER", message, shown)])
 
 
 def _place(error: msgspec.ValidationError) -> str:

@@ -1,12 +1,15 @@
 """`dialoguedb serve`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dialoguedb import __version__
 from dialoguedb.settings import DEFAULT_DB, DEFAULT_PORT, help_of, load
+
+if TYPE_CHECKING:
+    from dialoguedb.server.serve import Listening
 
 
 def _option(name: str, *flags: str, default: str | bool = False) -> Any:
@@ -24,12 +27,8 @@ def serve(
     db_key_file: Annotated[str | None, _option("db_key_file")] = None,
     tls_cert: Annotated[str | None, _option("tls_cert")] = None,
     tls_key: Annotated[str | None, _option("tls_key")] = None,
-    tls_self_signed: Annotated[
-        bool | None, _option("tls_self_signed", "--tls-self-signed")
-    ] = None,
-    insecure_no_tls: Annotated[
-        bool | None, _option("insecure_no_tls", "--insecure-no-tls")
-    ] = None,
+    tls_self_signed: Annotated[bool | None, _option("tls_self_signed", "--tls-self-signed")] = None,
+    insecure_no_tls: Annotated[bool | None, _option("insecure_no_tls", "--insecure-no-tls")] = None,
     rate_limit: Annotated[float | None, _option("rate_limit", default="0")] = None,
     rate_burst: Annotated[int | None, _option("rate_burst", default="100")] = None,
     cors_origin: Annotated[list[str] | None, _option("cors_origin")] = None,
@@ -58,30 +57,31 @@ def serve(
     project.
     """
     # The server's libraries take a while to load; other commands do without them.
-    from dialoguedb.server.serve import Listening, run  # noqa: PLC0415
+    from dialoguedb.server.serve import run  # noqa: PLC0415
 
     flags = {name: value for name, value in locals().items() if name in _SETTINGS}
     flags["cors_origin"] = cors_origin or None
 
-    def announce(listening: Listening) -> None:
-        typer.echo(f"DialogueDB {__version__} listens on {listening.url}")
-        note = " (encrypted)" if listening.encrypted else ""
-        typer.echo(f"  database     {listening.db}{note}")
-        typer.echo(f"  reference    {listening.url}/docs")
-        if listening.cert is not None:
-            typer.echo(f"  certificate  {listening.cert}  (Node: NODE_EXTRA_CA_CERTS)")
-        if listening.key is not None:
-            trust = "" if listening.cert is None else f"--cacert {listening.cert} "
-            typer.echo(
-                f"\n  Your first API key, shown only now:\n\n    {listening.key}\n\n"
-                "  Store a first dialogue:\n\n"
-                f"    curl {trust}{listening.url}/dialogue \\\n"
-                f"      -H 'Authorization: Bearer {listening.key}' \\\n"
-                """      -d '{"message":{"role":"user","content":"Hello!"}}'\n"""
-            )
-        typer.echo("  Ctrl+C stops it.")
+    run(load(flags, config=config), _announce)
 
-    run(load(flags, config=config), announce)
+
+def _announce(listening: "Listening") -> None:
+    typer.echo(f"DialogueDB {__version__} listens on {listening.url}")
+    note = " (encrypted)" if listening.encrypted else ""
+    typer.echo(f"  database     {listening.db}{note}")
+    typer.echo(f"  reference    {listening.url}/docs")
+    if listening.cert is not None:
+        typer.echo(f"  certificate  {listening.cert}  (Node: NODE_EXTRA_CA_CERTS)")
+    if listening.key is not None:
+        trust = "" if listening.cert is None else f"--cacert {listening.cert} "
+        typer.echo(
+            f"\n  Your first API key, shown only now:\n\n    {listening.key}\n\n"
+            "  Store a first dialogue:\n\n"
+            f"    curl {trust}{listening.url}/dialogue \\\n"
+            f"      -H 'Authorization: Bearer {listening.key}' \\\n"
+            """      -d '{"message":{"role":"user","content":"Hello!"}}'\n"""
+        )
+    typer.echo("  Ctrl+C stops it.")
 
 
 _SETTINGS = frozenset(load({}, environ={}).__struct_fields__)

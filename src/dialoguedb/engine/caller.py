@@ -1,11 +1,12 @@
 """Who calls, and the task that an operation makes of a call."""
 
+from collections.abc import Callable
 from typing import Any, Generic, NamedTuple
 
 import msgspec
 
 from dialoguedb.models.limits import Limits
-from dialoguedb.store.protocol import Scope, T, WriteWork
+from dialoguedb.store.protocol import Scope, T
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +42,7 @@ class Task(NamedTuple, Generic[T]):
     """
 
     scope: Scope | None
-    work: WriteWork[T]
+    work: Callable[[Any], T]
     short: bool = True
 
 

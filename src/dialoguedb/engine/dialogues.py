@@ -313,5 +313,3 @@ def delete(caller: Caller, request: DeleteDialogue) -> Task[Deleted]:
         return Deleted(success=True, id=row.id)
 
     return Task(Scope(caller.project_id, request.namespace), work, short=not request.cascade)
-
-

@@ -77,9 +77,7 @@ class Page(NamedTuple, Generic[T]):
     next: str | None
 
 
-def question(
-    caller: Caller, room: str, request: Any, *, parent: str = "", order: str
-) -> Question:
+def question(caller: Caller, room: str, request: Any, *, parent: str = "", order: str) -> Question:
     """Read a list request: what it says, or what its cursor says.
 
     Args:
@@ -179,7 +177,7 @@ def _decode(text: str) -> Cursor:
     except (binascii.Error, ValueError, msgspec.DecodeError):
         raise _bad_cursor() from None
     good = cursor.version == _CURSOR_VERSION and cursor.order in ("asc", "desc")
-    if not good or not EARLIEST_MS <= cursor.at <= LATEST_MS or not -1 <= cursor.after:
+    if not good or not EARLIEST_MS <= cursor.at <= LATEST_MS or cursor.after < -1:
         raise _bad_cursor()
     return cursor
 

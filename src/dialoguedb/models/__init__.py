@@ -1,0 +1,1 @@
+"""The words of the wire: Structs of requests and answers, and what their values must be."""

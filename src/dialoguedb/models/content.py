@@ -126,11 +126,10 @@ def _source_image(source: object) -> Image | None:
     if not isinstance(source, dict):
         return None
     data = source.get("data")
-    if isinstance(data, str):
-        if data[:5].lower() == "data:":
-            raise InvalidImageContent(
-                "image source.data must be raw base64, without a data: prefix", field="content"
-            )
+    if isinstance(data, str) and data[:5].lower() == "data:":
+        raise InvalidImageContent(
+            "image source.data must be raw base64, without a data: prefix", field="content"
+        )
     payload = data if isinstance(data, str) else None
     if payload is None and not isinstance(source.get("url"), str):
         return None
@@ -160,5 +159,3 @@ def _is_image_type(media_type: object) -> bool:
 def _preview(parts: list[dict[str, Any]]) -> str | None:
     texts = [text for part in parts if isinstance(text := part.get("text"), str) and text]
     return " ".join(texts)[:PREVIEW_CHARACTERS] or None
-
-

@@ -98,7 +98,7 @@ class NameDialogue(Struct, rename="camel", forbid_unknown_fields=True, kw_only=T
 class UpdateDialogue(NameDialogue, rename="camel", forbid_unknown_fields=True, kw_only=True):
     """What to change in a dialogue; what is left out stays."""
 
-    label: Label | None | UnsetType = UNSET
+    label: Label | UnsetType | None = UNSET
     tags: Tags | UnsetType = UNSET
     state: State | UnsetType = UNSET
     message: NewMessage | UnsetType = UNSET

@@ -77,8 +77,8 @@ def metadata(value: msgspec.Raw, limits: Limits) -> Sequence[DialogueDBError]:
             problem = f"a key must have 1 to {MAX_METADATA_KEY_LENGTH} characters"
             found.append(_invalid(f".{key[:MAX_METADATA_KEY_LENGTH]}", problem, "TOO_LONG"))
     for key in suspects:
-        if problem := _metadata_problem(key, members[key]):
-            found.append(_invalid(f".{key[:MAX_METADATA_KEY_LENGTH]}", problem))
+        if wrong := _metadata_problem(key, members[key]):
+            found.append(_invalid(f".{key[:MAX_METADATA_KEY_LENGTH]}", wrong))
     size = len(documents.compact(value).encode())
     if size > MAX_METADATA_BYTES:
         problem = f"{size} bytes, at most {MAX_METADATA_BYTES} are allowed"

@@ -45,9 +45,7 @@ def text_of(ms: int) -> str:
     """Write an instant as `YYYY-MM-DDTHH:mm:ss.sssZ`."""
     day, rest = divmod(ms, MILLISECONDS_A_DAY)
     minute, rest = divmod(rest, 60_000)
-    return (
-        _date_text(day) + _MINUTES[minute] + _SECONDS[rest // 1000] + _MILLISECONDS[rest % 1000]
-    )
+    return _date_text(day) + _MINUTES[minute] + _SECONDS[rest // 1000] + _MILLISECONDS[rest % 1000]
 
 
 def parse_instant(text: str) -> int:

@@ -94,7 +94,7 @@ class Carrier:
 def _run_into(done: Future[Any], act: Callable[[], Any]) -> None:
     try:
         done.set_result(act())
-    except BaseException as error:  # it belongs to the thread that waits for it
+    except BaseException as error:  # noqa: BLE001 - it belongs to the thread that waits
         done.set_exception(error)
 
 

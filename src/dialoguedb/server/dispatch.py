@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from dialoguedb import engine
-from dialoguedb.contract import Operation
+from dialoguedb.contract import OPERATIONS, Operation
 from dialoguedb.engine import Caller, Replayed, projects
 from dialoguedb.errors import DialogueDBError, InternalError, Unauthorized
 from dialoguedb.models import documents
+from dialoguedb.models.times import text_of
 from dialoguedb.runtime import Runtime, monotonic_s
 from dialoguedb.server import answers, logs, requests
 from dialoguedb.server.answers import Answer
@@ -69,7 +70,7 @@ class Dispatch:
         self._metrics = metrics
         self._access_log = access_log
         self._door = door
-        self._limiter = RateLimiter(settings.rate_limit, settings.rate_burst)
+        self._limiter = RateLimiter(settings.rate_limit, settings.rate_burst, runtime.now)
         self._limits = settings.limits
         self._routes = Routes()
         self._handlers = engine.handlers()
@@ -88,15 +89,18 @@ class Dispatch:
             answer = await self._answer(call, scope, receive)
         except DialogueDBError as error:
             code = error.code
-            answer = answers.of_error(error, call.request_id, logs.now_text())
+            answer = answers.of_error(error, call.request_id, self._now_text())
         except ClientGone:
             return
         except Exception:  # the edge of the server: nobody is shown a traceback
             log.exception("a request failed", extra={"fields": {"requestId": call.request_id}})
             code = InternalError.code
-            answer = answers.of_error(InternalError(), call.request_id, logs.now_text())
+            answer = answers.of_error(InternalError(), call.request_id, self._now_text())
         await self._send(call, answer, send)
         self._note(call, answer, code, monotonic_s() - began_s)
+
+    def _now_text(self) -> str:
+        return text_of(self._runtime.now())
 
     async def _answer(self, call: _Call, scope: Scope, receive: Receive) -> Answer:
         raw_path = scope["raw_path"].decode("latin-1")
@@ -117,7 +121,7 @@ class Dispatch:
             idempotency_key=(
                 requests.idempotency_key_of(call.headers) if operation.idempotent else None
             ),
-            if_match=requests.if_match_of(call.headers) if operation.versioned else None,
+            if_match=requests.if_match_of(call.headers) if operation.conditional else None,
             limits=self._limits,
         )
         query = requests.query_of(scope)
@@ -187,7 +191,7 @@ class Dispatch:
         if self._access_log is not None:
             self._access_log.add(
                 logs.Access(
-                    time=logs.now_text(),
+                    time=self._now_text(),
                     level="error" if answer.status >= 500 else "info",
                     message="request",
                     request_id=call.request_id,
@@ -203,7 +207,7 @@ class Dispatch:
 
 
 def _row(name: str) -> Operation:
-    return next(row for row in engine.OPERATIONS if row.name == name)
+    return next(row for row in OPERATIONS if row.name == name)
 
 
 def _meant(match: Match, body: bytes) -> Operation:
@@ -218,8 +222,10 @@ def _meant(match: Match, body: bytes) -> Operation:
         members = documents.value_of(
             body, levels=documents.MAX_NESTING + documents.ENVELOPE_NESTING
         )
-        if isinstance(members, dict) and "messages" in members and not (
-            members.keys() & {"role", "content"}
+        if (
+            isinstance(members, dict)
+            and "messages" in members
+            and not (members.keys() & {"role", "content"})
         ):
             return forms["array"]
     return forms["object"]

@@ -1,7 +1,6 @@
 """Rate limits: a token bucket for each key (contract 11)."""
 
 import math
-import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -21,15 +20,13 @@ class Bucket(NamedTuple):
 class RateLimiter:
     """Counts the requests of each key; in one process and in memory."""
 
-    def __init__(
-        self, rate: float, burst: int, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, rate: float, burst: int, clock: Callable[[], int]) -> None:
         """Make a limiter.
 
         Args:
             rate: requests per second that a key regains; 0 is no limit.
             burst: requests that a key can make at once.
-            clock: seconds since 1970.
+            clock: milliseconds since 1970.
         """
         self._rate = rate
         self._burst = burst
@@ -45,7 +42,7 @@ class RateLimiter:
         """
         if not self._rate:
             return self.idle(), None
-        now_s = self._clock()
+        now_s = self._clock() / 1000
         held = self._buckets.get(key_id, Bucket(self._burst, now_s))
         regained = max(0.0, now_s - held.at_s) * self._rate
         tokens = min(self._burst, held.tokens + regained)
@@ -62,7 +59,7 @@ class RateLimiter:
 
     def idle(self) -> Headers:
         """Give the headers of an answer that counts for no key."""
-        now_s = self._clock()
+        now_s = self._clock() / 1000
         if self._rate:
             return self._headers(self._burst, now_s)
         if int(now_s) != self._second:  # they change once a second

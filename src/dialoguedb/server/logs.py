@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import sys
-import time
 from typing import Any
 
 import msgspec
@@ -77,8 +76,3 @@ class AccessLog:
             lines, self._lines = self._lines, []
             sys.stderr.buffer.write(b"\n".join((*lines, b"")))
             sys.stderr.flush()
-
-
-def now_text() -> str:
-    """Give the present time as the logs write it."""
-    return text_of(time.time_ns() // 1_000_000)

@@ -70,8 +70,8 @@ def _schemas() -> dict[str, Schema]:
 
 
 def _is_struct(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, msgspec.Struct) and bool(
-        kind.__struct_fields__
+    return (
+        isinstance(kind, type) and issubclass(kind, msgspec.Struct) and bool(kind.__struct_fields__)
     )
 
 
@@ -164,7 +164,7 @@ def _parameters(
                 "order-81-turn-4",
             )
         )
-    if operation.versioned and operation.writes and operation.name != "dialogues.create":
+    if operation.conditional:
         found.append(
             _header_parameter(
                 "If-Match",
@@ -275,15 +275,11 @@ def _good(operation: Operation, schemas: dict[str, Schema]) -> Schema:
         (schema,), _ = msgspec.json.schema_components([operation.response], ref_template=_REF)
         if operation.answer_field:
             schema = schemas[operation.response.__name__]["properties"][operation.answer_field]
-        content = {
-            "application/json": {"schema": schema, "example": example_of(schema, schemas)}
-        }
+        content = {"application/json": {"schema": schema, "example": example_of(schema, schemas)}}
     return {"description": "Done.", "headers": headers, "content": content}
 
 
-def example_of(
-    schema: Schema, schemas: dict[str, Schema], *, only: set[str] | None = None
-) -> Any:
+def example_of(schema: Schema, schemas: dict[str, Schema], *, only: set[str] | None = None) -> Any:
     """Make an example of a schema from the examples in it.
 
     Args:

@@ -12,7 +12,8 @@ h1 { margin: 0 } h2 { margin-top: 3rem } p { max-width: 45rem }
 details { border: 1px solid var(--line); border-radius: 6px; margin: .5rem 0; }
 summary { cursor: pointer; padding: .5rem .75rem; display: flex; gap: .75rem; flex-wrap: wrap; }
 details > div { border-top: 1px solid var(--line); padding: .5rem .75rem 1rem; }
-.method { font-weight: 700; min-width: 4rem; } .get { color: var(--get) } .post { color: var(--post) }
+.method { font-weight: 700; min-width: 4rem; }
+.get { color: var(--get) } .post { color: var(--post) }
 .put { color: var(--put) } .delete { color: var(--delete) }
 code, pre { font: 14px/1.45 ui-monospace, monospace; }
 pre { background: var(--soft); border-radius: 6px; overflow: auto; padding: .75rem; }

@@ -74,12 +74,9 @@ class Routes:
         found = node.methods.get(method)
         if found is None:
             allowed = ", ".join(sorted(node.methods))
-            raise MethodNotAllowed(
-                f"This path takes {allowed}", headers={"Allow": allowed}
-            )
+            raise MethodNotAllowed(f"This path takes {allowed}", headers={"Allow": allowed})
         fields = {
-            name: _decoded(value, name)
-            for name, value in zip(found[0][1], values, strict=True)
+            name: _decoded(value, name) for name, value in zip(found[0][1], values, strict=True)
         }
         return Match(tuple(operation for operation, _ in found), fields)
 

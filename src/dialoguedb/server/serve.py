@@ -110,12 +110,10 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _serve(
-    settings: Settings, store: SqliteStore, announce: Callable[[Listening], None]
-) -> None:
+def _serve(settings: Settings, store: SqliteStore, announce: Callable[[Listening], None]) -> None:
     pair = None
     if settings.tls_self_signed:
-        pair = tls.self_signed(store.file.path, settings.host)
+        pair = tls.self_signed(store.file.path, settings.host, store.runtime.now())
     elif settings.tls_cert and settings.tls_key:
         pair = tls.given(settings.tls_cert, settings.tls_key)
     door = None

@@ -41,7 +41,7 @@ def given(cert: str, key: str) -> Pair:
     return pair
 
 
-def self_signed(beside: Path, host: str) -> Pair:
+def self_signed(beside: Path, host: str, now_ms: int) -> Pair:
     """Make a self-signed certificate beside a database, or give the one that is there.
 
     Clients that are told to trust it (Node: `NODE_EXTRA_CA_CERTS`) go on trusting it after a
@@ -50,6 +50,7 @@ def self_signed(beside: Path, host: str) -> Pair:
     Args:
         beside: the database's file.
         host: the address that the server listens on; named in the certificate.
+        now_ms: the clock.
     """
     pair = Pair(
         beside.with_name(beside.name + ".cert.pem"), beside.with_name(beside.name + ".key.pem")
@@ -58,7 +59,7 @@ def self_signed(beside: Path, host: str) -> Pair:
         return pair
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "DialogueDB self-signed")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = datetime.datetime.fromtimestamp(now_ms / 1000, datetime.UTC)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)

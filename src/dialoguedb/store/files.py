@@ -108,27 +108,37 @@ class SqliteFile(NamedTuple):
     def _migrate(self, connection: apsw.Connection, runtime: Runtime) -> None:
         """Apply the migrations that the file has not had, each in a transaction of its own."""
         for step in ledger.migrations("sqlite"):
-            connection.execute("BEGIN IMMEDIATE")
-            with connection_rolled_back_on_error(connection):
-                # Asked inside the transaction: another process may have just done it.
-                if connection.pragma("user_version") >= step.number:
-                    known = connection.execute(
-                        "SELECT hash FROM migrations WHERE number = ?", (step.number,)
-                    ).fetchone()
-                    if known != (step.hash,):
-                        raise StoreError(
-                            f"migration {step.number} of {self.path} is not the one that this "
-                            "release knows; the file was made by a changed copy of DialogueDB"
-                        )
-                else:
-                    connection.execute(step.sql)
-                    connection.execute(
-                        "INSERT INTO migrations (number, name, hash, applied) VALUES (?, ?, ?, ?)",
-                        (step.number, step.name, step.hash, runtime.now()),
-                    )
-                    connection.pragma("user_version", step.number)
-                    connection.pragma("application_id", APPLICATION_ID)
-                connection.execute("COMMIT")
+            connection.execute("BEGIN IMMEDIATE").close()
+            try:
+                self._apply(connection, step, runtime)
+                connection.execute("COMMIT").close()
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK").close()
+
+    def _apply(self, connection: apsw.Connection, step: ledger.Migration, runtime: Runtime) -> None:
+        """Apply one migration; inside the transaction, for another process may have just done it.
+
+        Raises:
+            StoreError: the file has had a migration of that number, and it was another one.
+        """
+        if connection.pragma("user_version") < step.number:
+            connection.execute(step.sql)
+            connection.execute(
+                "INSERT INTO migrations (number, name, hash, applied) VALUES (?, ?, ?, ?)",
+                (step.number, step.name, step.hash, runtime.now()),
+            )
+            connection.pragma("user_version", step.number)
+            connection.pragma("application_id", APPLICATION_ID)
+            return
+        known = connection.execute(
+            "SELECT hash FROM migrations WHERE number = ?", (step.number,)
+        ).fetchone()
+        if known != (step.hash,):
+            raise StoreError(
+                f"migration {step.number} of {self.path} is not the one that this release knows; "
+                "the file was made by a changed copy of DialogueDB"
+            )
 
     def _check_encrypted(self) -> None:
         with self.path.open("rb") as file:
@@ -152,20 +162,6 @@ class SqliteFile(NamedTuple):
         if isinstance(error, apsw.BusyError):
             return StoreError(f"another process holds {self.path}; stop it or try again")
         return StoreError(f"{self.path} cannot be opened: {error}")
-
-
-class connection_rolled_back_on_error:  # noqa: N801
-    """Roll a connection's transaction back when the block fails."""
-
-    def __init__(self, connection: apsw.Connection) -> None:
-        self._connection = connection
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if kind is not None and self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
 
 
 def read_key(path: Path) -> bytes:

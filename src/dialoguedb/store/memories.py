@@ -1,6 +1,5 @@
 """Memories in the store: rows to Structs and back."""
 
-
 from msgspec import UNSET
 
 from dialoguedb.models import documents

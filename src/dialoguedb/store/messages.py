@@ -12,7 +12,7 @@ from dialoguedb.store.protocol import ReadTx, Row, WriteTx
 
 
 class Draft(NamedTuple):
-    """A message that is not stored yet; `id` and `created_ms` are None where the server gives them."""
+    """A message that is not stored yet; None where the server is to give `id` or `created_ms`."""
 
     id: str | None
     role: str

@@ -10,7 +10,9 @@ from dialoguedb.store.sqlite import SqliteStore
 _SQLITE = "sqlite:///"
 
 
-def open_store(db: str, *, key_file: str | None = None, runtime: Runtime | None = None) -> SqliteStore:
+def open_store(
+    db: str, *, key_file: str | None = None, runtime: Runtime | None = None
+) -> SqliteStore:
     """Open a database, and make it if it is not there.
 
     Args:

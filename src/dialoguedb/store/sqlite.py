@@ -363,7 +363,7 @@ class SqliteStore:
             self._forget_spaces_if_changed()
             done = runner(lambda: self._works(group)) if runner else self._works(group)
             self._session.control("COMMIT")
-        except Exception as error:  # the edge of the writer thread: it must live on
+        except Exception as error:  # noqa: BLE001 - the edge of the writer thread: it must live on
             self._undo()
             if not last:
                 return None
@@ -397,7 +397,7 @@ class SqliteStore:
             if job.scope is not None:
                 tx.make_space(self.spaces)
             result = job.work(tx)
-        except Exception as error:  # the edge of a work: its own failure is its own outcome
+        except Exception as error:
             if not self._session.connection.in_transaction:
                 raise
             control("ROLLBACK TO work")

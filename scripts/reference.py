@@ -1,0 +1,207 @@
+"""Write docs/reference/: the API, the errors, the settings and the commands, from their sources.
+
+`--check` writes nothing and fails when a page is not what it would write.
+"""
+
+import inspect
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from typer.main import get_command
+
+from dialoguedb import errors
+from dialoguedb.cli.main import app
+from dialoguedb.contract import COMMON_ERRORS, OPERATIONS, Operation
+from dialoguedb.server.openapi import document, example_of
+from dialoguedb.settings import PREFIX, Settings, help_of
+from dialoguedb.wire import fields_of
+
+FOLDER = Path(__file__).parent.parent / "docs" / "reference"
+_NOTE = "<!-- Written by scripts/docs. Do not change it by hand. -->\n\n"
+#: Settings that are no flags of `serve`.
+_NO_FLAG = {"api_key"}
+
+
+def table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
+    """Write a Markdown table."""
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join(
+        f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines
+    )
+
+
+def api() -> str:
+    """Write the page of the operations."""
+    parts = [
+        "# API\n\nEvery path also works under `/api/v1`; a trailing slash is ignored. Send the key "
+        "as `Authorization: Bearer <key>`. `GET /openapi.json` is the same for programs.\n"
+    ]
+    parts += [_operation(operation) for operation in OPERATIONS]
+    return "\n".join(parts)
+
+
+def _operation(operation: Operation) -> str:
+    schemas = document()["components"]["schemas"]
+    lines = [f"## {operation.name}\n", f"{operation.summary}.\n"]
+    routes = [f"`{route.method} {route.path}`" for route in operation.routes]
+    lines.append(routes[0] + (f"; also {', '.join(routes[1:])}" if routes[1:] else "") + "\n")
+    notes = []
+    if operation.public:
+        notes.append("needs no key")
+    if operation.idempotent:
+        notes.append("takes `Idempotency-Key`")
+    if operation.versioned:
+        notes.append("answers `ETag`")
+    if operation.conditional:
+        notes.append("takes `If-Match`")
+    if operation.strict_query:
+        notes.append("refuses unknown parameters")
+    if notes:
+        lines.append(f"It {'; '.join(notes)}.\n")
+    if operation.request is not msgspec.Struct:
+        lines.append(_fields(operation, schemas) + "\n")
+    failures = [*operation.errors, *(() if operation.public else COMMON_ERRORS)]
+    if failures:
+        lines.append("Errors: " + ", ".join(f"`{e.code}`" for e in dict.fromkeys(failures)) + "\n")
+    return "\n".join(lines)
+
+
+def _fields(operation: Operation, schemas: dict[str, Any]) -> str:
+    def rows() -> Iterator[tuple[str, ...]]:
+        for wire, field in fields_of(operation.request).items():
+            schema = schemas[operation.request.__name__]["properties"][wire]
+            places = []
+            if any("{" + wire + "}" in route.path for route in operation.routes):
+                places.append("path")
+            if wire in operation.query:
+                places.append("query")
+            if operation.body != "none":
+                places.append("body")
+            needed = field.required or wire in operation.required
+            text = schema.get("description", "")
+            example = msgspec.json.encode(example_of(schema, schemas)).decode()
+            shown = f"`{example}`" if len(example) <= 60 else ""
+            yield f"`{wire}`", ", ".join(places), "yes" if needed else "", text, shown
+
+    return table(("Field", "In", "Required", "Meaning", "Example"), rows())
+
+
+def codes() -> str:
+    """Write the page of the errors."""
+
+    def rows() -> Iterator[tuple[str, ...]]:
+        for error in _tree(errors.DialogueDBError):
+            if not issubclass(error, errors.AdminError) and "code" in vars(error):
+                yield str(error.status), f"`{error.code}`", f"`{error.type}`", error().message
+
+    return (
+        "# Errors\n\nEvery error has this envelope. `details` names the fields; `requestId` is "
+        "also in the header `X-Request-Id` and in the server's log.\n\n```json\n"
+        + msgspec.json.format(
+            msgspec.json.encode(
+                {
+                    "error": {
+                        "code": "DIALOGUE_NOT_FOUND",
+                        "message": "Dialogue 'd-1' not found in this namespace",
+                        "type": "not_found",
+                        "details": [
+                            {
+                                "code": "NOT_FOUND",
+                                "message": "Dialogue 'd-1' not found in this namespace",
+                                "field": "id",
+                            }
+                        ],
+                        "requestId": "0c7b1a52-33c1-4a0e-8a51-6f5a2b9d1e10",
+                        "timestamp": "2026-02-03T04:06:00.000Z",
+                    }
+                }
+            )
+        ).decode()
+        + "\n```\n\n"
+        + table(("Status", "Code", "Type", "When"), rows())
+        + "\n"
+    )
+
+
+def _tree(error: type[errors.DialogueDBError]) -> Iterator[type[errors.DialogueDBError]]:
+    for below in error.__subclasses__():
+        yield below
+        yield from _tree(below)
+
+
+def settings() -> str:
+    """Write the page of the settings."""
+
+    def rows() -> Iterator[tuple[str, ...]]:
+        defaults = Settings()
+        for name in Settings.__struct_fields__:
+            value = getattr(defaults, name)
+            shown = "" if value in (None, ()) else f"`{msgspec.json.encode(value).decode()}`"
+            flag = "" if name in _NO_FLAG else f"`--{name.replace('_', '-')}`"
+            yield f"`{name}`", flag, f"`{PREFIX}{name.upper()}`", shown, help_of(name)
+
+    return (
+        "# Settings\n\nA flag wins over a variable, a variable over the file that `--config` names "
+        "(TOML, with these names as keys).\n\n"
+        + table(("Setting", "Flag", "Variable", "Default", "Meaning"), rows())
+        + "\n"
+    )
+
+
+def commands() -> str:
+    """Write the page of the commands."""
+    parts = ["# Commands\n"]
+    for path, command in _commands(get_command(app), "dialoguedb"):
+        text = inspect.cleandoc(command.help or "")
+        parts.append(f"## {path}\n\n{text}\n")
+
+        def rows(of: Any = command) -> Iterator[tuple[str, ...]]:
+            for option in of.params:
+                if option.name == "help":
+                    continue
+                names = [*option.opts, *option.secondary_opts]
+                is_argument = option.param_type_name == "argument"
+                shown = f"`{option.name.upper()}`" if is_argument else None
+                help_text = getattr(option, "help", None) or ""
+                yield shown or ", ".join(f"`{name}`" for name in names), " ".join(help_text.split())
+
+        parts.append(table(("Option", "Meaning"), rows()) + "\n")
+    return "\n".join(parts)
+
+
+def _commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
+    below = getattr(command, "commands", None)
+    if below is None:
+        yield path, command
+        return
+    for name, one in below.items():
+        yield from _commands(one, f"{path} {name}")
+
+
+def pages() -> dict[str, str]:
+    """Make all pages, by file name."""
+    made = {"api.md": api(), "errors.md": codes(), "settings.md": settings(), "cli.md": commands()}
+    return {name: _NOTE + text for name, text in made.items()}
+
+
+def main() -> int:
+    """Write the pages, or with `--check` compare them."""
+    stale = []
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, text in pages().items():
+        file = FOLDER / name
+        if not file.exists() or file.read_text(encoding="utf-8") != text:
+            stale.append(name)
+            if "--check" not in sys.argv:
+                file.write_text(text, encoding="utf-8")
+    if stale and "--check" in sys.argv:
+        print(f"docs/reference: {', '.join(stale)} not up to date; run scripts/docs")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

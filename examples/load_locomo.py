@@ -184,8 +184,11 @@ class Api:
                 return False
             if refused.code == "IDEMPOTENCY_CONFLICT":
                 hint = "the file has changed since it was loaded"
-                raise Failure(f"{idempotency_key}: {hint} ({refused})") from None
-            raise
+            elif refused.status == 404:
+                hint = "what was loaded has been deleted since; load it into another project"
+            else:
+                raise
+            raise Failure(f"{idempotency_key}: {hint} ({refused})") from None
         return "Idempotent-Replayed" not in answer.headers
 
     def pages(self, path: str, params: Json) -> Iterator[Json]:

@@ -83,7 +83,7 @@ def conversation(sizes: tuple[int, ...]) -> dict[str, Any]:
     """Make the content of one conversation file."""
     made: dict[str, Any] = {"speaker_a": "Zoë", "speaker_b": "Ben", "qa": [{"question": "?"}]}
     for session, size in enumerate(sizes, 1):
-        made[f"session_{session}_date_time"] = f"12:0{session} am on {session} May, 2023"
+        made[f"session_{session}_date_time"] = f"12:{session:02} am on {session} May, 2023"
         made[f"session_{session}"] = [turn(session, number) for number in range(1, size + 1)]
         made[f"events_session_{session}"] = {"Ben": [], "date": f"{session} May, 2023"}
     made["session_99_date_time"] = "1:18 pm on 21 November, 2023"
@@ -294,23 +294,27 @@ def label_changed(client: httpx.Client) -> None:
     client.put(path, params={"namespace": "locomo-7"}, json={"label": "?"}).raise_for_status()
 
 
-DAMAGES: list[tuple[Callable[[httpx.Client], None], str]] = [
-    (lambda client: stored_again(client, content="Turn 60"), f'{LAST}: text is "Turn 60", not'),
-    (lambda client: stored_again(client, name="Eve"), f'{LAST}: speaker is "Eve", not "Ben"'),
-    (lambda client: stored_again(client, role="system"), f'{LAST}: role is "system", not'),
-    (lambda client: stored_again(client, created="2023-05-02"), f"{LAST}: created is"),
-    (lambda client: stored_again(client, metadata={}), f"{LAST}: blip_caption is null, not"),
-    (tags_changed, f'{LAST}: tags is ["seen"], not []'),
-    (message_deleted, f"message {LAST} is missing"),
-    (message_moved, "locomo-7-session-1: the messages come in another order"),
-    (message_added, "message one-more is not in the input"),
-    (dialogue_deleted, "dialogue locomo-7-session-2 is missing"),
-    (dialogue_added, "dialogue extra is not in the input"),
-    (label_changed, 'locomo-7-session-1: label is "?", not "Zoë and Ben, session 1"'),
-]
+def again(**changes: object) -> Callable[[httpx.Client], None]:
+    return lambda client: stored_again(client, **changes)
 
 
-@pytest.mark.parametrize(("damage", "message"), DAMAGES)
+DAMAGES = {
+    "content": (again(content="Turn 60"), f'{LAST}: text is "Turn 60", not'),
+    "name": (again(name="Eve"), f'{LAST}: speaker is "Eve", not "Ben"'),
+    "role": (again(role="system"), f'{LAST}: role is "system", not'),
+    "created": (again(created="2023-05-02"), f"{LAST}: created is"),
+    "metadata": (again(metadata={}), f"{LAST}: blip_caption is null, not"),
+    "tags": (tags_changed, f'{LAST}: tags is ["seen"], not []'),
+    "missing": (message_deleted, f"message {LAST} is missing"),
+    "order": (message_moved, "locomo-7-session-1: the messages come in another order"),
+    "extra": (message_added, "message one-more is not in the input"),
+    "dialogue missing": (dialogue_deleted, "dialogue locomo-7-session-2 is missing"),
+    "dialogue extra": (dialogue_added, "dialogue extra is not in the input"),
+    "label": (label_changed, 'locomo-7-session-1: label is "?", not "Zoë and Ben, session 1"'),
+}
+
+
+@pytest.mark.parametrize(("damage", "message"), DAMAGES.values(), ids=DAMAGES.keys())
 def test_locomo_check_fails_when_what_is_stored_differs(
     damage: Callable[[httpx.Client], None],
     message: str,
@@ -336,6 +340,16 @@ def test_locomo_check_fails_when_the_file_differs(example: Example, folder: Path
     loaded = example.locomo("load", folder)
     assert loaded.returncode == 2
     assert "the file has changed since it was loaded" in loaded.stderr
+
+
+def test_locomo_says_when_what_it_loaded_was_deleted(
+    example: Example, folder: Path, client: httpx.Client
+) -> None:
+    example.locomo("load", folder)
+    dialogue_deleted(client)
+    loaded = example.locomo("load", folder)
+    assert loaded.returncode == 2
+    assert "locomo-7-session-2: what was loaded has been deleted since" in loaded.stderr
 
 
 def test_locomo_check_fails_when_nothing_was_loaded(example: Example, folder: Path) -> None:

@@ -80,7 +80,10 @@ class Server:
         key = key or self.key
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         return httpx.Client(
-            base_url=self.url, headers=headers, timeout=30, **{"verify": _TLS, **options}  # type: ignore[arg-type]
+            base_url=self.url,
+            headers=headers,
+            timeout=30,
+            **{"verify": _TLS, **options},  # type: ignore[arg-type]
         )
 
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:

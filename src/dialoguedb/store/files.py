@@ -3,6 +3,7 @@
 Nothing is changed in a file that is not ours, that a newer release wrote, or whose key is wrong.
 """
 
+import os
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +19,9 @@ APPLICATION_ID = 0x44444231
 BUSY_TIMEOUT_MS = 10_000
 CACHE_KIB = 16 * 1024
 KEY_BYTES = 32
+#: Of SQLite's write-ahead log (its file format, section 4.1).
+_LOG_HEADER_BYTES = 32
+_FRAME_HEADER_BYTES = 24
 _PLAIN_HEADER = b"SQLite format 3\0"
 
 
@@ -52,6 +56,21 @@ class SqliteFile(NamedTuple):
     def open_reader(self) -> apsw.Connection:
         """Open the file for reading only; it must have been opened for writing before."""
         return self._open(apsw.SQLITE_OPEN_READONLY)
+
+    def cut_log(self) -> None:
+        """Cut the log behind its last commit; the caller holds the write lock.
+
+        Raises:
+            apsw.Error, OSError: the disk does not let us.
+        """
+        reader = self.open_reader()
+        try:
+            ((_, frames, _),) = reader.execute("PRAGMA wal_checkpoint(NOOP)").fetchall()
+            page_bytes = reader.pragma("page_size")
+        finally:
+            reader.close()
+        end = _LOG_HEADER_BYTES + frames * (_FRAME_HEADER_BYTES + page_bytes) if frames else 0
+        os.truncate(f"{self.path}-wal", end)
 
     def _open(self, flags: int) -> apsw.Connection:
         connection = apsw.Connection(str(self.path), flags=flags, statementcachesize=200)

@@ -416,11 +416,12 @@ class SqliteStore:
                 log.exception("a transaction could not be rolled back")
 
     def _bury(self, error: BaseException) -> None:
-        """Write over what a failed commit may have left in the log on disk.
+        """Take away what a failed commit may have left in the log on disk.
 
         A commit can fail after its frames have reached the file; nobody sees them, but a start
-        after a crash would find them whole. The next commit writes over them, so one is made
-        before the error is told. If the disk takes not even that, the file is as it is.
+        after a crash would find them whole, and what was answered with an error would be stored.
+        The next commit writes over them, so one is made before the error is told; and where the
+        disk does not even take that, the log is cut behind what has been committed.
         """
         if not isinstance(error, apsw.Error):
             return
@@ -429,6 +430,13 @@ class SqliteStore:
             self._session.control(f"BEGIN IMMEDIATE; PRAGMA user_version = {version}; COMMIT")
         except apsw.Error:
             self._undo()
+            try:
+                self._session.control("BEGIN IMMEDIATE")  # nobody else writes while it is cut
+                self.file.cut_log()
+            except (apsw.Error, OSError) as failure:
+                log.critical("the disk holds what a failed commit left: %s", failure)
+            finally:
+                self._undo()
 
 
 def _tell(group: Sequence[_Job], outcomes: Sequence[Outcome]) -> None:

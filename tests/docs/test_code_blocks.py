@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+
 from harness import Server
 
 ROOT = Path(__file__).parents[2]

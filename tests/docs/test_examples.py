@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from harness import Server, new_project
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from harness import DIALOGUEDB, Server, cli
 
 ULID = r"[0-9A-HJKMNP-TV-Z]{26}"

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
+
 from harness import Server, new_project
 
 DIALOGUE, MESSAGE, MEMORY = "d-walled", "m-walled", "k-walled"

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from harness import Server
 
 SAID = {"role": "user", "content": "once only"}

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
+
 from harness import Server, new_project
 
 DIALOGUE, ENDED, MESSAGE, MEMORY = "d-err", "d-ended", "m-err", "k-err"

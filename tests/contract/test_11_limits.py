@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from harness import Server, new_project
 
 NAMES = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 import requests
+
 from harness import Server, new_project
 
 TURN = {"role": "user", "content": "Which gate does the night train leave from?"}

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 import requests
+
 from harness import Server, new_project
 
 PROFILE = {

@@ -297,7 +297,7 @@ NO_JSON = {
     "NaN": b'{"value": NaN}',
     "infinity": b'{"value": Infinity}',
     "beyond a double": b'{"value": 1e999}',
-    "too deep": b'{"value": ' + b"[" * 101 + b"]" * 101 + b"}",
+    "too deep": b'{"value": ' + b"[" * 200 + b"]" * 200 + b"}",
     "far too deep": b'{"value": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
 }
 
@@ -321,6 +321,32 @@ def test_what_is_no_json_is_invalid_json(
 ) -> None:
     """Contract 10.3: a body that is not JSON answers 400 `INVALID_JSON`."""
     assert code(home.request(method, path, content=body)) == (400, "INVALID_JSON")
+
+
+DEEP = {
+    "value": ("POST", "/memory", '{"value": %s}'),
+    "content": ("POST", SAY, '{"role": "u", "content": {"a": %s}}'),
+    "state": ("POST", "/dialogue", '{"state": {"a": %s}}'),
+    "merge": ("PUT", f"/dialogue/{DIALOGUE}/state", '{"a": %s}'),
+}
+
+
+@pytest.mark.parametrize(("method", "path", "body"), DEEP.values(), ids=DEEP)
+def test_a_document_nested_over_100_levels_is_invalid_json(
+    home: httpx.Client, method: str, path: str, body: str
+) -> None:
+    """Design 2: what is stored as JSON is nested at most 100 levels."""
+    answer = home.request(method, path, content=body % ("[" * 101 + "]" * 101))
+    assert code(answer) == (400, "INVALID_JSON")
+
+
+@pytest.mark.parametrize(("method", "path", "body"), DEEP.values(), ids=DEEP)
+def test_a_document_nested_just_under_100_levels_is_stored(
+    home: httpx.Client, method: str, path: str, body: str
+) -> None:
+    """Design 2: the limit counts the document's own levels, whatever encloses it."""
+    answer = home.request(method, path, content=body % ("[" * 99 + "]" * 99))
+    assert answer.status_code == 200
 
 
 # Sizes

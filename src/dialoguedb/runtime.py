@@ -10,7 +10,9 @@ from itertools import product
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 #: Ten bits to two characters: a ULID is thirteen of these.
 _PAIRS = tuple(a + b for a, b in product(_CROCKFORD, repeat=2))
-_RANDOM_BITS = 80
+#: Of the time, 50 bits (the upper two are 0), and of the random part, 80 bits.
+_HEAD_SHIFTS = range(40, -1, -10)
+_TAIL_SHIFTS = range(70, -1, -10)
 _UUID_STOCK = 256
 
 
@@ -39,18 +41,25 @@ class Runtime:
         self.now = clock
         self._randomness = randomness
         self._lock = threading.Lock()
-        self._last_ulid = 0
+        self._ulid_ms = 0
+        self._ulid_head = ""
+        self._ulid_tail = 0
         self._last_ordinal = 0
         self._uuids = b""
 
     def ulid(self) -> str:
         """Make a ULID: 26 characters, sorted by time, rising within the process."""
-        fresh = (self.now() << _RANDOM_BITS) | int.from_bytes(self._randomness(10))
+        ms = self.now()
         with self._lock:
-            if fresh >> _RANDOM_BITS <= self._last_ulid >> _RANDOM_BITS:
-                fresh = self._last_ulid + 1
-            self._last_ulid = fresh
-        return "".join([_PAIRS[fresh >> shift & 1023] for shift in range(120, -1, -10)])
+            if ms > self._ulid_ms:
+                self._ulid_ms = ms
+                self._ulid_head = "".join(_PAIRS[ms >> shift & 1023] for shift in _HEAD_SHIFTS)
+                # The highest bit is left free, so that a millisecond cannot count over.
+                self._ulid_tail = int.from_bytes(self._randomness(10)) >> 1
+            else:
+                self._ulid_tail += 1
+            head, tail = self._ulid_head, self._ulid_tail
+        return head + "".join([_PAIRS[tail >> shift & 1023] for shift in _TAIL_SHIFTS])
 
     def ordinal(self) -> int:
         """Make an insertion number: it rises in the process and roughly follows the clock."""

@@ -11,6 +11,7 @@ from typing import Any
 import apsw
 import httpx
 import pytest
+
 from harness import Server
 
 DIALOGUES = ["d-0", "d-1", "d-2", "d-3"]

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+
 from harness import Server, new_project
 
 LOSS = 0.3
@@ -84,7 +85,7 @@ class _Forward(BaseHTTPRequestHandler):
 def lossy(server: Server) -> Iterator[LossyProxy]:
     """Run a lossy proxy before the server."""
     with LossyProxy(server.url) as proxy:
-        thread = threading.Thread(target=proxy.serve_forever)
+        thread = threading.Thread(target=proxy.serve_forever, args=(0.02,))
         thread.start()
         try:
             yield proxy

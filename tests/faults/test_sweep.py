@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import apsw
 import msgspec
 import pytest
-from faults.injection import Plan, failing_disk
 
 from dialoguedb.engine import Caller, handlers, projects
 from dialoguedb.errors import DialogueDBError
@@ -22,6 +21,7 @@ from dialoguedb.runtime import Runtime
 from dialoguedb.store.files import SqliteFile
 from dialoguedb.store.protocol import Outcome, Scope
 from dialoguedb.store.sqlite import SqliteStore
+from faults.injection import Plan, failing_disk
 
 HANDLERS = handlers()
 SPACE = "space"

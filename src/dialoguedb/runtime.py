@@ -13,7 +13,7 @@ _PAIRS = tuple(a + b for a, b in product(_CROCKFORD, repeat=2))
 #: Of the time, 50 bits (the upper two are 0), and of the random part, 80 bits.
 _HEAD_SHIFTS = range(40, -1, -10)
 _TAIL_SHIFTS = range(70, -1, -10)
-_UUID_STOCK = 256
+_STOCK_BYTES = 2048
 
 
 def system_clock() -> int:
@@ -45,7 +45,7 @@ class Runtime:
         self._ulid_head = ""
         self._ulid_tail = 0
         self._last_ordinal = 0
-        self._uuids = b""
+        self._stock = b""
 
     def ulid(self) -> str:
         """Make a ULID: 26 characters, sorted by time, rising within the process."""
@@ -55,11 +55,18 @@ class Runtime:
                 self._ulid_ms = ms
                 self._ulid_head = "".join(_PAIRS[ms >> shift & 1023] for shift in _HEAD_SHIFTS)
                 # The highest bit is left free, so that a millisecond cannot count over.
-                self._ulid_tail = int.from_bytes(self._randomness(10)) >> 1
+                self._ulid_tail = int.from_bytes(self._random(10)) >> 1
             else:
                 self._ulid_tail += 1
             head, tail = self._ulid_head, self._ulid_tail
         return head + "".join([_PAIRS[tail >> shift & 1023] for shift in _TAIL_SHIFTS])
+
+    def _random(self, size: int) -> bytes:
+        """Take random bytes from a stock: a system call for each would be the slowest part."""
+        if len(self._stock) < size:
+            self._stock = self._randomness(_STOCK_BYTES)
+        taken, self._stock = self._stock[:size], self._stock[size:]
+        return taken
 
     def ordinal(self) -> int:
         """Make an insertion number: it rises in the process and roughly follows the clock."""
@@ -70,9 +77,7 @@ class Runtime:
     def uuid(self) -> str:
         """Make a random UUID (version 4) in its usual form."""
         with self._lock:
-            if not self._uuids:
-                self._uuids = self._randomness(16 * _UUID_STOCK)
-            mine, self._uuids = self._uuids[:16], self._uuids[16:]
+            mine = self._random(16)
         text = mine.hex()
         variant = "89ab"[mine[8] & 3]
         return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"

@@ -19,7 +19,7 @@ from dialoguedb.models.dialogues import CreateDialogue
 from dialoguedb.models.messages import CreateMessage, CreateMessages, NewMessage
 from dialoguedb.runtime import Runtime
 from dialoguedb.store.files import SqliteFile
-from dialoguedb.store.protocol import Outcome, Scope
+from dialoguedb.store.protocol import Job, Outcome, Scope
 from dialoguedb.store.sqlite import SqliteStore
 from faults.injection import Plan, failing_disk
 
@@ -97,10 +97,9 @@ def run_as_group(bench: Bench, plan: Plan, n: int, *, lasting: bool) -> dict[str
         if len(outcomes) == len(tasks):
             done.set()
 
-    bench.store.submit(None, hold, "hold", lambda told: plan.arm(n, lasting=lasting))
+    bench.store.submit([Job(None, hold, "hold", lambda told: plan.arm(n, lasting=lasting))])
     assert held.wait(10)
-    for name, task in tasks.items():
-        bench.store.submit(task.scope, task.work, name, tell)
+    bench.store.submit([Job(task.scope, task.work, name, tell) for name, task in tasks.items()])
     go.set()
     assert done.wait(30), "an outcome was never told"
     return outcomes

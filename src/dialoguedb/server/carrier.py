@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from dialoguedb.engine import Task
+from dialoguedb.errors import DialogueDBError
 from dialoguedb.store.protocol import (
+    Job,
     Outcome,
     ReadTooLong,
     ReadWork,
@@ -19,23 +21,27 @@ from dialoguedb.store.protocol import (
 #: Bodies and reads beyond this leave the loop: it must serve others meanwhile.
 INLINE_BYTES = 256 * 1024
 POOL_THREADS = 4
+#: Writes in one commit at most: bounds how long the loop is busy with them.
+MAX_GROUP = 128
 
 
 class Carrier:
     """Runs tasks for one event loop.
 
     A short read runs in the loop itself, which costs less than a hop to a thread and back; one
-    that grows long is begun again in a pool. The store's writer begins and commits, and waits for
-    the disk; the statements of short works it sends here, as one group: two threads that take
-    turns at the interpreter with every statement cost several times what the statements do
+    that grows long is begun again in a pool. Short writes run here too, all that have come while
+    the disk was busy as one group, and the store's own thread waits for the disk: two threads that
+    take turns at the interpreter with every statement cost several times what the statements do
     (decision 0001). The outcomes of one commit come back in one wake-up of the loop.
     """
 
     def __init__(self, store: Store, loop: asyncio.AbstractEventLoop) -> None:
         self.store = store
         self._loop = loop
-        self._runner = self._run_here
         self._snapshot: Snapshot | None = None
+        self._in_turn = False
+        self._writes: list[Job] = []
+        self._committing = False
         self._pool = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="dialoguedb-pool")
 
     async def apart(self, act: Callable[..., T], *args: Any) -> T:
@@ -61,41 +67,60 @@ class Carrier:
         """
         if self._snapshot is None:
             self._snapshot = self.store.snapshot(most_bytes=INLINE_BYTES)
-            self._loop.call_soon(self._end_turn)
+            self._begin_turn()
         return self._snapshot.read(scope, work)
 
+    def _begin_turn(self) -> None:
+        if not self._in_turn:
+            self._in_turn = True
+            self._loop.call_soon(self._end_turn)
+
     def _end_turn(self) -> None:
+        """Let go of the turn's snapshot, and commit the writes that have come."""
+        self._in_turn = False
         if self._snapshot is not None:
             self._snapshot.close()
             self._snapshot = None
+        self._commit()
 
     async def write(self, task: Task[T], *, short: bool = True) -> T:
         """Run a writing task; done when it is on disk. One that is not short leaves the loop."""
         future: asyncio.Future[T] = self._loop.create_future()
-        runner = self._runner if short and task.short else None
-        self.store.submit(task.scope, task.work, future, self._resolve, runner)
+        if short and task.short:
+            self._writes.append(Job(task.scope, task.work, future, self._group_done))
+            self._begin_turn()
+        else:
+            self.store.submit([Job(task.scope, task.work, future, self._one_done)])
         return await future
 
-    def _run_here(self, act: Callable[[], Any]) -> Any:
-        """Run a function in the loop, called from another thread, and wait for it there."""
-        done: Future[Any] = Future()
-        self._loop.call_soon_threadsafe(_run_into, done, act)
-        return done.result()
+    def _commit(self) -> None:
+        """Hand the writes that have come to the store, if it is not busy with those before."""
+        if self._committing or not self._writes:
+            return
+        writes, self._writes = self._writes[:MAX_GROUP], self._writes[MAX_GROUP:]
+        self._committing = True
+        try:
+            self.store.submit(writes, here=True)
+        except DialogueDBError as error:
+            self._settle_group([Outcome(job.token, None, error) for job in writes])
 
-    def _resolve(self, outcomes: Sequence[Outcome]) -> None:
+    def _one_done(self, outcomes: Sequence[Outcome]) -> None:
         self._loop.call_soon_threadsafe(_settle, outcomes)
+
+    def _group_done(self, outcomes: Sequence[Outcome]) -> None:
+        self._loop.call_soon_threadsafe(self._settle_group, outcomes)
+
+    def _settle_group(self, outcomes: Sequence[Outcome]) -> None:
+        """Tell the outcomes of a commit, and begin the next one with this turn."""
+        self._committing = False
+        _settle(outcomes)
+        if self._writes:
+            self._begin_turn()
 
     def close(self) -> None:
         """Wait for what runs in the pool, and let go of the store."""
         self._end_turn()
         self._pool.shutdown()
-
-
-def _run_into(done: Future[Any], act: Callable[[], Any]) -> None:
-    try:
-        done.set_result(act())
-    except BaseException as error:  # noqa: BLE001 - it belongs to the thread that waits
-        done.set_exception(error)
 
 
 def _settle(outcomes: Sequence[Outcome]) -> None:

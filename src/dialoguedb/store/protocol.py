@@ -73,8 +73,23 @@ class Outcome(NamedTuple):
 
 #: Told of all works of one commit that were submitted with it, by the store's own thread.
 Resolver = Callable[[Sequence[Outcome]], None]
-#: Runs a function in another thread, waits for it, and gives its result.
-Runner = Callable[[Callable[[], Any]], Any]
+
+
+class Job(NamedTuple):
+    """A work that is submitted.
+
+    Attributes:
+        scope: its space; None for the catalogue.
+        work: a function of the transaction. It may be run again, so it must have no effect but
+            its transaction.
+        token: comes back with the outcome.
+        resolver: told the outcome, with those of the same commit.
+    """
+
+    scope: Scope | None
+    work: WriteWork[Any]
+    token: Any
+    resolver: Resolver
 
 
 class Snapshot(Protocol):
@@ -108,24 +123,13 @@ class Store(Protocol):
     def write(self, scope: Scope | None, work: WriteWork[T]) -> T:
         """Run a work in a transaction and wait until it is on disk."""
 
-    def submit(
-        self,
-        scope: Scope | None,
-        work: WriteWork[Any],
-        token: Any,
-        resolver: Resolver,
-        runner: Runner | None = None,
-    ) -> None:
-        """Have a work run in a transaction; its outcome is told when it is on disk.
-
-        The work may be run again, so it must have no effect but its transaction.
+    def submit(self, jobs: Sequence[Job], *, here: bool = False) -> None:
+        """Have works run, together if that can be; their outcomes are told when on disk.
 
         Args:
-            scope: its space; None for the catalogue.
-            work: a function of the transaction.
-            token: comes back with the outcome.
-            resolver: told the outcome, with those of the same commit.
-            runner: where a short work may run; by itself the store runs it where it commits.
+            jobs: the works.
+            here: run them now, in the calling thread, if the store is free; only the disk is
+                waited for elsewhere. For short works and a thread that must not wait.
         """
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import apsw
 
@@ -25,15 +25,15 @@ from dialoguedb.errors import (
 from dialoguedb.models.limits import MAX_PAGE_BYTES
 from dialoguedb.runtime import Runtime
 from dialoguedb.store import statements
-from dialoguedb.store.files import SqliteFile
+from dialoguedb.store.files import BUSY_TIMEOUT_MS, SqliteFile
 from dialoguedb.store.protocol import (
+    Job,
     Outcome,
     Param,
     ReadTooLong,
     ReadWork,
     Resolver,
     Row,
-    Runner,
     Scope,
     T,
     WallBroken,
@@ -42,8 +42,6 @@ from dialoguedb.store.protocol import (
 
 log = logging.getLogger("dialoguedb.store")
 
-#: Works in one commit at most: bounds how long the first of them waits for the last.
-MAX_GROUP = 128
 #: Spaces whose numbers are remembered; then all are forgotten.
 MAX_SPACES = 100_000
 #: No space has this number: what is looked for in it is not found.
@@ -227,12 +225,14 @@ class _Snapshot:
         self._store.give_back(self._session)
 
 
-class _Job(NamedTuple):
-    scope: Scope | None
-    work: WriteWork[Any]
-    token: Any
-    resolver: Resolver
-    runner: Runner | None
+Done = list[tuple[_Tx, Outcome]]
+
+
+class _Group(NamedTuple):
+    """Works for one commit; `done` when they have been run in the transaction that is open."""
+
+    jobs: Sequence[Job]
+    done: Done | None = None
 
 
 class SqliteStore:
@@ -253,7 +253,9 @@ class SqliteStore:
         self._readers: deque[_Session] = deque()
         self.spaces: dict[Scope, int] = {}
         self._seen = 0  # the state of the file that `spaces` were read from
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._groups: queue.SimpleQueue[_Group | None] = queue.SimpleQueue()
+        #: Held by who has a transaction open for writing; handed on with a group that is begun.
+        self._writing = threading.Lock()
         self._closing = threading.Lock()
         self._closed = False
         self._writer = threading.Thread(target=self._run, name="dialoguedb-writer", daemon=True)
@@ -289,24 +291,22 @@ class SqliteStore:
 
     # ── writes ───────────────────────────────────────────────────────────────────────────────
 
-    def submit(
-        self,
-        scope: Scope | None,
-        work: WriteWork[Any],
-        token: Any,
-        resolver: Resolver,
-        runner: Runner | None = None,
-    ) -> None:
+    def submit(self, jobs: Sequence[Job], *, here: bool = False) -> None:
         """See `protocol.Store`."""
+        group = self._begun(jobs) if here else _Group(jobs)
         with self._closing:
-            if self._closed:
-                raise ServiceUnavailable("The server is shutting down")
-            self._jobs.put(_Job(scope, work, token, resolver, runner))
+            if not self._closed:
+                self._groups.put(group)
+                return
+        if group.done is not None:
+            self._undo()
+            self._writing.release()
+        raise ServiceUnavailable("The server is shutting down")
 
     def write(self, scope: Scope | None, work: WriteWork[T]) -> T:
         """See `protocol.Store`."""
         future: Future[T] = Future()
-        self.submit(scope, work, future, _resolve_futures)
+        self.submit([Job(scope, work, future, _resolve_futures)])
         return future.result()
 
     def close(self) -> None:
@@ -315,7 +315,7 @@ class SqliteStore:
             if self._closed:
                 return
             self._closed = True
-            self._jobs.put(None)
+            self._groups.put(None)
         self._writer.join()
         while self._readers:
             self._readers.pop().close()
@@ -323,56 +323,67 @@ class SqliteStore:
 
     def _run(self) -> None:
         """Be the writer thread: take what has come, commit it together, tell the outcomes."""
-        closing = False
-        while not closing:
-            first = self._jobs.get()
-            group = [] if first is None else [first]
-            closing = first is None
-            while not closing and len(group) < MAX_GROUP:
-                try:
-                    job = self._jobs.get_nowait()
-                except queue.Empty:
-                    break
-                closing = job is None
-                if job is not None:
-                    group.append(job)
-            if group:
-                _tell(group, self._commit(group))
+        while (group := self._groups.get()) is not None:
+            if group.done is None:
+                self._writing.acquire()
+            try:
+                outcomes = self._commit(group)
+            finally:
+                self._writing.release()
+            _tell(group.jobs, outcomes)
 
-    def _commit(self, group: Sequence[_Job]) -> list[Outcome]:
+    def _commit(self, group: _Group) -> list[Outcome]:
         """Commit works together; should that fail as a whole, each by itself."""
         outcomes = self._attempt(group)
-        if outcomes is None and len(group) > 1:
+        if outcomes is None:
             # SQLite has undone the whole group for one work's sake (a full disk, an I/O error).
-            singles = [self._attempt([job], last=True) or [] for job in group]
+            singles = [self._attempt(_Group([job]), last=True) or [] for job in group.jobs]
             outcomes = [outcome for single in singles for outcome in single]
-        elif outcomes is None:
-            outcomes = self._attempt(group, last=True) or []
         return outcomes
 
-    def _attempt(self, group: Sequence[_Job], *, last: bool = False) -> list[Outcome] | None:
-        """Run works in one transaction.
+    def _attempt(self, group: _Group, *, last: bool = False) -> list[Outcome] | None:
+        """Run works in one transaction, if they have not been run yet, and commit it.
 
         Returns: their outcomes; None when nothing of the transaction has happened, unless this
             is the last attempt: then the outcomes carry the error.
         """
-        runners = {job.runner for job in group}
-        runner = runners.pop() if len(runners) == 1 else None
         try:
-            self._session.control("BEGIN IMMEDIATE")
-            self._forget_spaces_if_changed()
-            done = runner(lambda: self._works(group)) if runner else self._works(group)
+            done = self._begin(group.jobs) if group.done is None else group.done
             self._session.control("COMMIT")
         except Exception as error:  # noqa: BLE001 - the edge of the writer thread: it must live on
             self._undo()
             if not last:
                 return None
             self._bury(error)
-            return [Outcome(job.token, None, translated(error)) for job in group]
+            return [Outcome(job.token, None, translated(error)) for job in group.jobs]
         for tx, outcome in done:
             if outcome.error is None:
                 tx.committed()
         return [outcome for _, outcome in done]
+
+    def _begun(self, jobs: Sequence[Job]) -> _Group:
+        """Begin a transaction and run works in it, unless somebody else is writing.
+
+        Whatever goes wrong is left to the writer thread, which may wait and try again.
+        """
+        if not self._writing.acquire(blocking=False):
+            return _Group(jobs)
+        connection = self._session.connection
+        try:
+            connection.set_busy_timeout(0)
+            done = self._begin(jobs)
+        except Exception:  # noqa: BLE001 - the writer thread meets it again, and tells it
+            self._undo()
+            self._writing.release()
+            return _Group(jobs)
+        finally:
+            connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+        return _Group(jobs, done)
+
+    def _begin(self, jobs: Sequence[Job]) -> Done:
+        self._session.control("BEGIN IMMEDIATE")
+        self._forget_spaces_if_changed()
+        return [self._work(job) for job in jobs]
 
     def _forget_spaces_if_changed(self) -> None:
         """Forget the spaces when another process has written: it may have deleted a project."""
@@ -381,10 +392,7 @@ class SqliteStore:
             self._seen = seen
             self.spaces.clear()
 
-    def _works(self, group: Sequence[_Job]) -> list[tuple[_Tx, Outcome]]:
-        return [self._work(job) for job in group]
-
-    def _work(self, job: _Job) -> tuple[_Tx, Outcome]:
+    def _work(self, job: Job) -> tuple[_Tx, Outcome]:
         """Run one work inside the open transaction, in a savepoint of its own.
 
         Raises:
@@ -439,7 +447,7 @@ class SqliteStore:
                 self._undo()
 
 
-def _tell(group: Sequence[_Job], outcomes: Sequence[Outcome]) -> None:
+def _tell(group: Sequence[Job], outcomes: Sequence[Outcome]) -> None:
     """Tell each resolver of its works, once."""
     by_resolver: dict[Resolver, list[Outcome]] = {}
     for job, outcome in zip(group, outcomes, strict=True):

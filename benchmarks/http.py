@@ -175,10 +175,23 @@ def _address(process: subprocess.Popen[str], lines: list[str]) -> str:
 
 
 def resident_mib(pid: int) -> dict[str, float]:
-    """Return the resident memory of a process in MiB, now and at its highest."""
+    """Return the resident memory of a process in MiB: now, at its highest, and not of files."""
     status = Path(f"/proc/{pid}/status").read_text()
-    found = dict(re.findall(r"^(VmRSS|VmHWM):\s+(\d+) kB", status, re.MULTILINE))
-    return {"now": int(found["VmRSS"]) / 1024, "highest": int(found["VmHWM"]) / 1024}
+    names = {"VmRSS": "now", "VmHWM": "highest", "RssAnon": "anonymous"}
+    found = re.findall(r"^(VmRSS|VmHWM|RssAnon):\s+(\d+) kB", status, re.MULTILINE)
+    return {names[name]: int(kib) / 1024 for name, kib in found}
+
+
+def busy_s(pids: Sequence[int]) -> tuple[float, float]:
+    """Return the processor seconds used on this machine, and those of this benchmark."""
+    tick = os.sysconf("SC_CLK_TCK")
+    fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    user, nice, system, _, _, irq, soft_irq, stolen = (int(field) for field in fields[:8])
+    own = sum(os.times()[:4])
+    for pid in pids:
+        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        own += (int(after_name[11]) + int(after_name[12])) / tick
+    return (user + nice + system + irq + soft_irq + stolen) / tick, own
 
 
 # ---- loads ---------------------------------------------------------------------------------------
@@ -313,9 +326,10 @@ def measure(rounds: int, seconds: float, room: Path) -> dict[str, Any]:
     server_command = [str(DIALOGUEDB), "serve", "--db", str(room / "bench.db"), "--port", "0"]
     headers = {"Authorization": f"Bearer {KEY}"}
     with running(empty_command) as empty, running(server_command) as server:
+        pids = (empty.pid, server.pid)
         with httpx.Client(base_url=server.url, headers=headers, timeout=60) as client:
             prepare(client)
-            started = resident_mib(server.pid)
+            started, began, before_s = resident_mib(server.pid), time.monotonic(), busy_s(pids)
             for turn in range(rounds + 1):
                 for load in LOADS:
                     url = empty.url if load.name == "empty" else server.url
@@ -326,11 +340,14 @@ def measure(rounds: int, seconds: float, room: Path) -> dict[str, Any]:
                         check_work(load, sample, stored(client, load.prefix) - before)
                     if turn:
                         samples[load.name].append(sample)
+            after_s, length_s = busy_s(pids), time.monotonic() - began
+            strange_s = (after_s[0] - before_s[0]) - (after_s[1] - before_s[1])
+            strangers = max(0.0, strange_s) / (length_s * (os.cpu_count() or 1))
             total = sum(stored(client, prefix) for prefix in ("append", "read", "batch"))
         memory = {"started_mib": started["now"], "messages": total}
         memory |= {f"{key}_mib": value for key, value in resident_mib(server.pid).items()}
         memory["file_mib"] = sum(each.stat().st_size for each in room.glob("bench.db*")) / 2**20
-    return {"loads": summarise(samples), "memory": memory}
+    return {"loads": summarise(samples), "memory": memory, "strangers_share": round(strangers, 3)}
 
 
 def check_work(load: Load, sample: Sample, added: int) -> None:
@@ -415,10 +432,12 @@ def table(result: dict[str, Any]) -> str:
         "",
         f"memory: {memory['started_mib']:.0f} MiB resident at the start, "
         f"{memory['now_mib']:.0f} MiB after {memory['messages']:,} messages "
-        f"(highest {memory['highest_mib']:.0f}); file {memory['file_mib']:.0f} MiB",
+        f"(highest {memory['highest_mib']:.0f}, without file pages "
+        f"{memory['anonymous_mib']:.0f}); file {memory['file_mib']:.0f} MiB",
         f"load: wrk -t{WRK_THREADS} -c{CONNECTIONS}, {DIALOGUES} dialogues, "
         f"{result['rounds']} rounds of {result['seconds']:g} s each, medians; "
-        "every answer 2xx, every message found stored",
+        "every answer 2xx, every message found stored; other processes took "
+        f"{result['strangers_share']:.1%} of the processors meanwhile",
         f"machine: {machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
         f"{machine['system']}, Python {machine['python']}, {machine['wrk']}",
         f"versions: {versions}",

@@ -112,12 +112,13 @@ def text_of(value: Any) -> str:
 
 EMPTY_OBJECT = "{}"
 EMPTY_ARRAY = "[]"
-_EMPTY = {text: msgspec.Raw(text.encode()) for text in (EMPTY_OBJECT, EMPTY_ARRAY)}
+RAW_OBJECT = msgspec.Raw(EMPTY_OBJECT.encode())
+RAW_ARRAY = msgspec.Raw(EMPTY_ARRAY.encode())
 
 
 def raw(text: str) -> msgspec.Raw:
     """Wrap stored JSON text so that it enters an answer as it is."""
-    return _EMPTY.get(text) or msgspec.Raw(text.encode())
+    return msgspec.Raw(text.encode())
 
 
 def members_of(text: bytes | str | msgspec.Raw) -> dict[str, msgspec.Raw]:

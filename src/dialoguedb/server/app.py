@@ -1,7 +1,7 @@
 """The application: Starlette around the one endpoint."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 
 from starlette.datastructures import Headers
@@ -67,19 +67,18 @@ def make_app(settings: Settings, store: Store, door: OpenDoor | None = None) -> 
         if access_log is not None:
             access_log.flush()
 
-    async def endpoint(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            await holder["dispatch"](scope, receive, send)
-        else:  # a web socket: there are none
-            await send({"type": "websocket.close", "code": 1000})
+    router = Router(lifespan=lifespan)
 
-    # A bare router: the table of operations does the routing, and the endpoint answers for its
-    # own errors, so that nothing is left for an application's middleware to do.
-    router = Router(redirect_slashes=False, default=endpoint, lifespan=lifespan)
+    def app(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        # The table of operations does the routing, and the endpoint answers for its own errors:
+        # Starlette's router is for what is no request, and its application for nothing here.
+        serve = holder["dispatch"] if scope["type"] == "http" else router
+        return serve(scope, receive, send)
+
     if not settings.cors_origin:
-        return router
+        return app
     return Cors(
-        router,
+        app,
         allow_origins=settings.cors_origin,
         allow_methods=("GET", "POST", "PUT", "DELETE"),
         allow_headers=("Authorization", "Content-Type", "If-Match", "Idempotency-Key"),

@@ -2,10 +2,11 @@
 
 from typing import NamedTuple
 
-from msgspec import UNSET, Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from dialoguedb.models import documents
 from dialoguedb.models.content import PREVIEW_CHARACTERS, Content
+from dialoguedb.models.documents import EMPTY_ARRAY, EMPTY_OBJECT, RAW_ARRAY, RAW_OBJECT
 from dialoguedb.models.messages import Message
 from dialoguedb.models.times import text_of
 from dialoguedb.store.protocol import ReadTx, Row, WriteTx
@@ -90,9 +91,9 @@ def of_row(row: Row, namespace: str) -> Message:
     raw = Raw(content.encode())
     stamp = text_of(created)
     if preview is not None:
-        shown: Raw | None = Raw(preview.encode())
+        shown: Raw | UnsetType = Raw(preview.encode())
     else:
-        shown = raw if content[0] == '"' else None
+        shown = raw if content[0] == '"' else UNSET
     return Message(
         id=message_id,
         dialogue_id=dialogue_id,
@@ -101,9 +102,9 @@ def of_row(row: Row, namespace: str) -> Message:
         name=UNSET if name is None else name,
         content=raw,
         content_length=length,
-        preview=UNSET if shown is None else shown,
-        metadata=documents.raw(metadata),
-        tags=documents.raw(tags),
+        preview=shown,
+        metadata=RAW_OBJECT if metadata == EMPTY_OBJECT else Raw(metadata.encode()),
+        tags=RAW_ARRAY if tags == EMPTY_ARRAY else Raw(tags.encode()),
         sequence=sequence,
         created=stamp,
         modified=stamp if modified == created else text_of(modified),

@@ -1,7 +1,7 @@
 """Carry tasks from the event loop to the store and answers back."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -39,6 +39,7 @@ class Carrier:
         self.store = store
         self._loop = loop
         self._snapshot: Snapshot | None = None
+        self._seen: dict[Hashable, Any] = {}
         self._in_turn = False
         self._writes: list[Job] = []
         self._committing = False
@@ -70,6 +71,13 @@ class Carrier:
             self._begin_turn()
         return self._snapshot.read(scope, work)
 
+    def glance_once(self, key: Hashable, scope: Scope | None, work: ReadWork[T]) -> T:
+        """Do the same as `glance`, once for a key and a turn: its snapshot can say nothing else."""
+        if key not in self._seen:
+            self._seen[key] = self.glance(scope, work)
+        found: T = self._seen[key]
+        return found
+
     def _begin_turn(self) -> None:
         if not self._in_turn:
             self._in_turn = True
@@ -81,6 +89,7 @@ class Carrier:
         if self._snapshot is not None:
             self._snapshot.close()
             self._snapshot = None
+            self._seen.clear()
         self._commit()
 
     async def write(self, task: Task[T], *, short: bool = True) -> T:

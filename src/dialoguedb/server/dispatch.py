@@ -21,6 +21,7 @@ from dialoguedb.server.requests import ClientGone, Receive, Scope
 from dialoguedb.server.routes import Match, Routes
 from dialoguedb.server.service import Service
 from dialoguedb.settings import Settings
+from dialoguedb.store.protocol import ReadTx
 from dialoguedb.wire import RequestReader
 
 log = logging.getLogger("dialoguedb.server")
@@ -157,14 +158,7 @@ class Dispatch:
         access = None
         if key is not None:
             digest = projects.hash_of(key)
-            door = self._door
-            if door is not None and hmac.compare_digest(digest, door.key_hash):
-                opened = door.project_id
-                access = self._carrier.glance(
-                    None, lambda tx: projects.access_of_project(tx, opened, _ENVIRONMENT)
-                )
-            else:
-                access = self._carrier.glance(None, lambda tx: projects.access(tx, digest))
+            access = self._carrier.glance_once(digest, None, lambda tx: self._opened(tx, digest))
         if access is None:
             raise Unauthorized(
                 "Send a valid API key: Authorization: Bearer <key>"
@@ -174,6 +168,12 @@ class Dispatch:
             )
         call.project_id, call.key_id = access.project_id, access.key_id
         return access
+
+    def _opened(self, tx: ReadTx, digest: bytes) -> projects.Access | None:
+        door = self._door
+        if door is not None and hmac.compare_digest(digest, door.key_hash):
+            return projects.access_of_project(tx, door.project_id, _ENVIRONMENT)
+        return projects.access(tx, digest)
 
     async def _send(self, call: _Call, answer: Answer, send: Any) -> None:
         head = [

@@ -10,4 +10,4 @@ def note(
     tx: WriteTx, kind: Kind, changed_id: str, what: Literal["created", "modified", "deleted"]
 ) -> None:
     """Write down that a resource has changed, in the transaction that changes it."""
-    tx.run("changes_add", kind=kind, id=changed_id, what=what)
+    tx.later("changes_add", kind=kind, id=changed_id, what=what)

@@ -57,6 +57,10 @@ class SqliteFile(NamedTuple):
         """Open the file for reading only; it must have been opened for writing before."""
         return self._open(apsw.SQLITE_OPEN_READONLY)
 
+    def open_copier(self) -> apsw.Connection:
+        """Open the file for copying its log into it; a writer must have opened it before."""
+        return self._open(apsw.SQLITE_OPEN_READWRITE)
+
     def cut_log(self) -> None:
         """Cut the log behind its last commit; the caller holds the write lock.
 

@@ -55,6 +55,9 @@ class WriteTx(ReadTx, Protocol):
     def run(self, statement: str, **params: Param) -> int:
         """Run a statement that returns no rows; give the number of rows it changed."""
 
+    def later(self, statement: str, **params: Param) -> None:
+        """Run a statement with others of its kind before the commit; it must not fail."""
+
     def after_commit(self, act: Callable[[], None]) -> None:
         """Do something once this is on disk, in the order of commits; not at all if it fails."""
 

@@ -25,6 +25,7 @@ from dialoguedb.errors import (
 from dialoguedb.models.limits import MAX_PAGE_BYTES
 from dialoguedb.runtime import Runtime
 from dialoguedb.store import statements
+from dialoguedb.store.checkpoint import Checkpointer
 from dialoguedb.store.files import BUSY_TIMEOUT_MS, SqliteFile
 from dialoguedb.store.protocol import (
     Job,
@@ -89,6 +90,7 @@ class _Tx:
         self._space = NO_SPACE
         self._most_bytes = most_bytes
         self._acts: list[Callable[[], None]] = []
+        self.left: list[tuple[str, dict[str, Param]]] = []
         self.scope = scope or Scope("", "")
         self.runtime = runtime
 
@@ -189,6 +191,13 @@ class _Tx:
         finally:
             cursor.close()
 
+    def later(self, statement: str, **params: Param) -> None:
+        """See `protocol.WriteTx`."""
+        named = self._statements[statement]
+        if named.scoped:
+            self._bind(named, params)
+        self.left.append((named.sql, params))
+
     def after_commit(self, act: Callable[[], None]) -> None:
         """See `protocol.WriteTx`."""
         self._acts.append(act)
@@ -250,6 +259,7 @@ class SqliteStore:
         self.file = file
         self.runtime = runtime
         self._session = _Session(file.open_writer(runtime))
+        self._checkpointer = Checkpointer(file, self._session.connection)
         self._readers: deque[_Session] = deque()
         self.spaces: dict[Scope, int] = {}
         self._seen = 0  # the state of the file that `spaces` were read from
@@ -317,6 +327,7 @@ class SqliteStore:
             self._closed = True
             self._groups.put(None)
         self._writer.join()
+        self._checkpointer.close()
         while self._readers:
             self._readers.pop().close()
         self._session.close()
@@ -383,7 +394,19 @@ class SqliteStore:
     def _begin(self, jobs: Sequence[Job]) -> Done:
         self._session.control("BEGIN IMMEDIATE")
         self._forget_spaces_if_changed()
-        return [self._work(job) for job in jobs]
+        done = [self._work(job) for job in jobs]
+        self._finish(done)
+        return done
+
+    def _finish(self, done: Done) -> None:
+        """Run what the works have left for the end, statement by statement."""
+        left: dict[str, list[dict[str, Param]]] = {}
+        for tx, outcome in done:
+            if outcome.error is None:
+                for sql, params in tx.left:
+                    left.setdefault(sql, []).append(params)
+        for sql, rows in left.items():
+            self._session.connection.executemany(sql, rows).close()
 
     def _forget_spaces_if_changed(self) -> None:
         """Forget the spaces when another process has written: it may have deleted a project."""

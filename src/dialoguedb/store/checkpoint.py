@@ -1,0 +1,63 @@
+"""Checkpoints: what the log holds goes into the file beside the writer, not in its way.
+
+SQLite would do it inside a commit, every 1,000 pages, and that commit's callers would wait for all
+of it. Here a thread with a connection of its own copies while commits go on. When the log does not
+come to an end that way, because commits never pause, one of them does the rest itself.
+"""
+
+import logging
+import threading
+
+import apsw
+
+from dialoguedb.store.files import SqliteFile
+
+log = logging.getLogger("dialoguedb.store")
+
+#: Pages in the log at which the thread begins, and at which a commit waits for the rest.
+BEGIN_PAGES = 1_000
+WAIT_PAGES = 32_000
+
+
+class Checkpointer:
+    """Copies the log of a file into it, for the connection that it watches."""
+
+    def __init__(self, file: SqliteFile, writer: apsw.Connection) -> None:
+        """Begin to watch a writer's commits in place of SQLite's own checkpoints."""
+        self._file = file
+        self._due = threading.Event()
+        self._closing = False
+        self._thread = threading.Thread(
+            target=self._run, name="dialoguedb-checkpoints", daemon=True
+        )
+        self._thread.start()
+        writer.set_wal_hook(self._committed)
+
+    def _committed(self, writer: apsw.Connection, name: str, pages: int) -> int:
+        """Take note of a commit: the log has so many pages now."""
+        if pages >= WAIT_PAGES:
+            try:
+                writer.wal_checkpoint(name, apsw.SQLITE_CHECKPOINT_PASSIVE)
+            except apsw.Error as error:
+                log.warning("the log could not be copied: %s", error)
+        elif pages >= BEGIN_PAGES:
+            self._due.set()
+        return apsw.SQLITE_OK
+
+    def _run(self) -> None:
+        connection: apsw.Connection | None = None
+        while self._due.wait() and not self._closing:
+            self._due.clear()
+            try:
+                connection = connection or self._file.open_copier()
+                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            except apsw.Error as error:  # the next commit makes it due again
+                log.warning("the log could not be copied: %s", error)
+        if connection is not None:
+            connection.close()
+
+    def close(self) -> None:
+        """End the thread; the writer's connection copies the rest when it is closed."""
+        self._closing = True
+        self._due.set()
+        self._thread.join()

@@ -93,8 +93,11 @@ def codes() -> str:
     """Write the page of the errors."""
 
     def rows() -> Iterator[tuple[str, ...]]:
+        seen = set()
         for error in _tree(errors.DialogueDBError):
-            if not issubclass(error, errors.AdminError) and "code" in vars(error):
+            answered = not error.__subclasses__() or error is errors.ServiceUnavailable
+            if answered and not issubclass(error, errors.AdminError) and error.code not in seen:
+                seen.add(error.code)
                 yield str(error.status), f"`{error.code}`", f"`{error.type}`", error().message
 
     return (

@@ -188,11 +188,13 @@ DIALOGUES = (
         query=("namespace", "cascade"),
         body="object",
         writes=True,
+        conditional=True,
         errors=(
             *_VALUE_ERRORS,
             errors.MissingParameter,
             errors.DialogueNotFound,
             errors.DialogueImmutable,
+            errors.PreconditionFailed,
         ),
     ),
     Operation(
@@ -273,7 +275,7 @@ MESSAGES = (
         body="object",
         writes=True,
         idempotent=True,
-        errors=_MESSAGE_ERRORS,
+        errors=(*_MESSAGE_ERRORS, errors.MessageNotFound),
     ),
     Operation(
         name="messages.create_batch",
@@ -288,7 +290,7 @@ MESSAGES = (
         body_field="messages",
         writes=True,
         idempotent=True,
-        errors=_MESSAGE_ERRORS,
+        errors=(*_MESSAGE_ERRORS, errors.MessageNotFound),
     ),
     Operation(
         name="messages.list",
@@ -367,6 +369,7 @@ MEMORIES = (
             errors.MissingParameter,
             errors.DuplicateId,
             errors.ValueTooLarge,
+            errors.MemoryNotFound,
             errors.IdempotencyConflict,
         ),
     ),

@@ -4,7 +4,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -74,7 +74,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     access_log: Annotated[bool, Meta(description="Write a log line for each request.")] = True
     shutdown_seconds: Annotated[
         int, Meta(ge=1, description="How long a stop waits for requests that are under way.")
-    ] = 30
+    ] = 8
     api_key: Annotated[
         str | None,
         Meta(description="A key that is valid for the default project; for containers."),
@@ -124,8 +124,18 @@ def load(
         return msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         problem, _, place = str(error).partition(" - at `$.")
-        where = f"setting {place.rstrip('`')}: " if place else "settings: "
-        raise AdminError(where + problem) from None
+        name = place.partition("[")[0].rstrip("`")
+        raise AdminError(f"setting {name}: {_explained(problem, name)}") from None
+
+
+def _explained(problem: str, name: str) -> str:
+    """Say what msgspec says of a setting, for a person who does not know it."""
+    hint = get_args(get_type_hints(Settings).get(name))
+    if problem.startswith("Invalid enum value"):
+        return f"{problem[18:].strip()} is not one of {', '.join(map(str, hint))}"
+    if "Expected `bool`" in problem:
+        return "use true or false"
+    return problem[:1].lower() + problem[1:].replace("`", "")
 
 
 def _from_file(path: Path) -> dict[str, Any]:

@@ -48,6 +48,7 @@ class Field(NamedTuple):
     many: bool
     scalar: type | None
     choices: tuple[str, ...]
+    hint: str
 
 
 def fields_of(struct: type[Struct]) -> dict[str, Field]:
@@ -71,6 +72,7 @@ def fields_of(struct: type[Struct]) -> dict[str, Field]:
             many=many,
             scalar={shapes.IntType: int, shapes.BoolType: bool}.get(type(inner)),
             choices=tuple(map(str, getattr(inner, "values", ()))),
+            hint=extra.get("hint", ""),
         )
     return found
 
@@ -443,5 +445,5 @@ def _problem(error: msgspec.ValidationError, field: Field) -> str:
         return f"use {' or '.join(field.choices)}"
     text = str(error).partition(" - at `")[0]
     if "matching regex" in text:
-        return "it holds characters that are not allowed here"
+        return field.hint
     return text[:1].lower() + text[1:].replace("`", "")

@@ -15,6 +15,7 @@ app = typer.Typer(
     help="A conversation database: dialogues, messages, state, threads and memories.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("serve")(serve.serve)

@@ -26,10 +26,10 @@ DbKeyFile = Annotated[
 ]
 
 
-def opened(db: str | None, db_key_file: str | None) -> SqliteStore:
-    """Open the database that the options or the environment name; one that is there."""
+def opened(db: str | None, db_key_file: str | None, *, make: bool = False) -> SqliteStore:
+    """Open the database that the options or the environment name; with `make` also a new one."""
     settings = load({"db": db, "db_key_file": db_key_file})
-    return open_store(settings.db, key_file=settings.db_key_file, runtime=Runtime())
+    return open_store(settings.db, key_file=settings.db_key_file, runtime=Runtime(), make=make)
 
 
 def show(rows: Sequence[msgspec.Struct], *, title: str) -> None:

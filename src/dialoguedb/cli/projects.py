@@ -25,7 +25,7 @@ def create(
     db_key_file: DbKeyFile = None,
 ) -> None:
     """Make a project. It needs a key next: `dialoguedb key create --project NAME`."""
-    with closing(opened(db, db_key_file)) as store:
+    with closing(opened(db, db_key_file, make=True)) as store:
         show_one(projects.create(store, name))
 
 

@@ -1,5 +1,6 @@
 """`dialoguedb serve`."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,12 +13,10 @@ if TYPE_CHECKING:
     from dialoguedb.server.serve import Listening
 
 
-def _option(name: str, *flags: str, default: str | bool = False) -> Any:
+def _option(name: str, *flags: str, default: str = "") -> Any:
     """Make an option of a setting; its help is the setting's own description."""
-    text = help_of(name)
-    if default:
-        text += f"  [default: {default}]"
-    return typer.Option(*(flags or ("--" + name.replace("_", "-"),)), help=text)
+    names = flags or ("--" + name.replace("_", "-"),)
+    return typer.Option(*names, help=help_of(name), show_default=default or False)
 
 
 def serve(
@@ -44,7 +43,7 @@ def serve(
     access_log: Annotated[
         bool | None, _option("access_log", "--access-log/--no-access-log", default="on")
     ] = None,
-    shutdown_seconds: Annotated[int | None, _option("shutdown_seconds", default="30")] = None,
+    shutdown_seconds: Annotated[int | None, _option("shutdown_seconds", default="8")] = None,
     config: Annotated[
         Path | None, typer.Option("--config", help="A TOML file with settings of these names.")
     ] = None,
@@ -73,7 +72,7 @@ def _announce(listening: "Listening") -> None:
     if listening.cert is not None:
         typer.echo(f"  certificate  {listening.cert}  (Node: NODE_EXTRA_CA_CERTS)")
     if listening.key is not None:
-        trust = "" if listening.cert is None else f"--cacert {listening.cert} "
+        trust = "" if listening.cert is None else f"--cacert {shlex.quote(listening.cert)} "
         typer.echo(
             f"\n  Your first API key, shown only now:\n\n    {listening.key}\n\n"
             "  Store a first dialogue:\n\n"
@@ -81,6 +80,8 @@ def _announce(listening: "Listening") -> None:
             f"      -H 'Authorization: Bearer {listening.key}' \\\n"
             """      -d '{"message":{"role":"user","content":"Hello!"}}'\n"""
         )
+    elif listening.keyless:
+        typer.echo("  There is no key yet; make one: dialoguedb key create --project NAME")
     typer.echo("  Ctrl+C stops it.")
 
 

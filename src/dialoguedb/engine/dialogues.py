@@ -48,6 +48,8 @@ def create(caller: Caller, request: CreateDialogue) -> Task[Dialogue | Replayed]
 
     def rebuild(tx: WriteTx, ids: dict[str, Any]) -> Dialogue:
         dialogue = _struct(tx, _stored(tx, ids["id"]))
+        if dialogue.request_id != ids["request"]:  # another one has taken its id since
+            raise messages.no_dialogue(dialogue.id)
         found = (stored_messages.get(tx, one) for one in ids["messages"])
         dialogue.messages = [message for message in found if message is not None]
         return dialogue
@@ -59,6 +61,7 @@ def create(caller: Caller, request: CreateDialogue) -> Task[Dialogue | Replayed]
         work,
         made=lambda answer: {
             "id": answer.id,
+            "request": answer.request_id,
             "messages": [message.id for message in answer.messages or ()],
         },
         rebuild=rebuild,
@@ -230,17 +233,25 @@ def update(caller: Caller, request: UpdateDialogue) -> Task[Dialogue]:
 
 
 def _replace(tx: WriteTx, row: Stored, request: UpdateDialogue) -> None:
-    """Store what an update replaces; without anything to replace, change nothing."""
-    if (request.label, request.tags, request.state) == (UNSET, UNSET, UNSET):
-        return
+    """Store what an update replaces."""
+    after = row
     if request.label is not UNSET:
-        row = row._replace(label=request.label or None)
+        after = after._replace(label=request.label or None)
     if request.tags is not UNSET:
-        row = row._replace(tags=documents.text_of(request.tags))
-    if request.state is not UNSET:
-        stored.put_state(tx, row, documents.compact(request.state))
-    stored.update(tx, row, tx.runtime.now())
-    changes.note(tx, "dialogue", row.id, "modified")
+        after = after._replace(tags=documents.text_of(request.tags))
+    state = row.state if request.state is UNSET else documents.compact(request.state)
+    _store(tx, row, after, state)
+
+
+def _store(tx: WriteTx, before: Stored, after: Stored, state: str) -> bool:
+    """Store what has changed of a dialogue; where nothing has, its version stays (5.15)."""
+    if after == before and state == before.state:
+        return False
+    if state != before.state:
+        stored.put_state(tx, before, state)
+    stored.update(tx, after, tx.runtime.now())
+    changes.note(tx, "dialogue", before.id, "modified")
+    return True
 
 
 def merge_state(caller: Caller, request: MergeState) -> Task[DialogueState]:
@@ -257,10 +268,8 @@ def merge_state(caller: Caller, request: MergeState) -> Task[DialogueState]:
                 "allowed",
                 field="state",
             )
-        stored.put_state(tx, row, state)
-        stored.update(tx, row, tx.runtime.now())
-        changes.note(tx, "dialogue", row.id, "modified")
-        return DialogueState(state=documents.raw(state), version=row.version + 1)
+        version = row.version + _store(tx, row, row, state)
+        return DialogueState(state=documents.raw(state), version=version)
 
     return Task(Scope(caller.project_id, request.namespace), work)
 
@@ -278,9 +287,7 @@ def act(caller: Caller, request: ActOnDialogue) -> Task[Dialogue | Replayed]:
             "archive": row._replace(archived=row.archived or now_ms),
             "unarchive": row._replace(archived=None),
         }[str(request.action)]
-        if after != row:
-            stored.update(tx, after, now_ms)
-            changes.note(tx, "dialogue", row.id, "modified")
+        _store(tx, row, after, row.state)
         return _with_first_messages(tx, caller, _stored(tx, row.id))
 
     whole = once(
@@ -299,6 +306,7 @@ def delete(caller: Caller, request: DeleteDialogue) -> Task[Deleted]:
 
     def work(tx: WriteTx) -> Deleted:
         row = _stored(tx, str(request.id))
+        _check_version(caller, row)
         if caller.immutable:
             raise DialogueImmutable(
                 "Dialogues cannot be deleted: the project's dialogues are immutable", field="id"

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from dialoguedb.engine.caller import Caller, Replayed
-from dialoguedb.errors import IdempotencyConflict
+from dialoguedb.errors import IdempotencyConflict, NotFound
 from dialoguedb.store import replies
 from dialoguedb.store.protocol import T, WriteTx, WriteWork
 
@@ -32,9 +32,10 @@ def once(
         request: all of it is compared when the key comes again.
         work: what to do the first time.
         made: names the ids in an answer, as plain JSON values.
-        rebuild: makes the answer of those ids again.
+        rebuild: makes the answer of those ids again; `NotFound` if one of them is gone.
     Raises:
         IdempotencyConflict: from the work, when the key came with another request before.
+        NotFound: from the work, when what the key made has been deleted.
     """
     key = caller.idempotency_key
     if key is None:
@@ -54,6 +55,13 @@ def once(
                 "This Idempotency-Key was used with another request; take a new key",
                 field="Idempotency-Key",
             )
-        return Replayed(rebuild(tx, msgspec.json.decode(found.made)))
+        try:
+            return Replayed(rebuild(tx, msgspec.json.decode(found.made)))
+        except NotFound as error:
+            raise type(error)(
+                "What this Idempotency-Key made has been deleted since; take a new key to make it "
+                "again",
+                field="Idempotency-Key",
+            ) from None
 
     return once_only

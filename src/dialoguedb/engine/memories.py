@@ -30,6 +30,15 @@ def _stored(tx: ReadTx, memory_id: str) -> Memory:
     return memory
 
 
+def _made(tx: ReadTx, made: list[str]) -> Memory:
+    """Find what a request made: not another memory that has taken its id since."""
+    memory_id, created = made
+    memory = _stored(tx, memory_id)
+    if memory.created != created:
+        raise MemoryNotFound(field="id")
+    return memory
+
+
 def create(caller: Caller, request: CreateMemory) -> Task[Memory | Replayed]:
     """Store a memory; an id that is taken is an error, never an update."""
     own_id = request.key if request.id is UNSET else request.id
@@ -57,8 +66,8 @@ def create(caller: Caller, request: CreateMemory) -> Task[Memory | Replayed]:
         caller,
         request,
         work,
-        made=lambda memory: memory.id,
-        rebuild=_stored,
+        made=lambda memory: [memory.id, memory.created],
+        rebuild=_made,
     )
     return Task(Scope(caller.project_id, request.namespace), whole)
 
@@ -96,6 +105,8 @@ def update(caller: Caller, request: UpdateMemory) -> Task[Memory]:
                 "metadata": (request.metadata, memory.metadata),
             }
         )
+        if tags.encode() == bytes(memory.tags):
+            return memory
         stored.set_tags(tx, memory.id, tags, tx.runtime.now())
         changes.note(tx, "memory", memory.id, "modified")
         return _stored(tx, memory.id)

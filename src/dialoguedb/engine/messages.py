@@ -134,8 +134,8 @@ def create(caller: Caller, request: CreateMessage) -> Task[Message | Replayed]:
         caller,
         request,
         work,
-        made=lambda message: message.id,
-        rebuild=_stored_message,
+        made=lambda message: [message.id, message.sequence],
+        rebuild=_made,
     )
     return Task(Scope(caller.project_id, request.namespace), whole)
 
@@ -154,15 +154,17 @@ def create_batch(caller: Caller, request: CreateMessages) -> Task[list[Message] 
         caller,
         request,
         work,
-        made=lambda messages: [message.id for message in messages],
-        rebuild=lambda tx, ids: [_stored_message(tx, one) for one in ids],
+        made=lambda messages: [[message.id, message.sequence] for message in messages],
+        rebuild=lambda tx, made: [_made(tx, one) for one in made],
     )
     return Task(Scope(caller.project_id, request.namespace), whole)
 
 
-def _stored_message(tx: ReadTx, message_id: str) -> Message:
+def _made(tx: ReadTx, made: tuple[str, int]) -> Message:
+    """Find what a request made: not another message that has taken its id since."""
+    message_id, sequence = made
     message = stored.get(tx, message_id)
-    if message is None:
+    if message is None or message.sequence != sequence:
         raise no_message(message_id)
     return message
 
@@ -226,11 +228,9 @@ def update(caller: Caller, request: UpdateMessage) -> Task[Message]:
             },
             created=(request.created, message.created),
         )
-        if tags is None:
+        if tags is None or tags.encode() == bytes(message.tags):
             return message
         if caller.immutable:
-            if tags.encode() == bytes(message.tags):
-                return message
             raise _immutable("Messages cannot be changed")
         now_ms = tx.runtime.now()
         stored.set_tags(tx, message.id, tags, now_ms)

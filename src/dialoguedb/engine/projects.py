@@ -93,8 +93,8 @@ def create(store: Store, name: str) -> Project:
     Raises:
         AdminError: the name is empty, too long or taken.
     """
-    if not name.strip() or len(name) > MAX_NAME_LENGTH or "\0" in name:
-        raise AdminError(f"a project's name has 1 to {MAX_NAME_LENGTH} characters")
+    if not name.strip() or len(name) > MAX_NAME_LENGTH or not name.isprintable():
+        raise AdminError(f"a project's name has 1 to {MAX_NAME_LENGTH} printable characters")
 
     def work(tx: WriteTx) -> Project:
         if stored.find_by_name(tx, name) is not None:
@@ -128,6 +128,11 @@ def ensure_default(store: Store) -> tuple[Project, bool]:
 def is_empty(store: Store) -> bool:
     """Tell whether the store has no project yet."""
     return not store.read(None, stored.every)
+
+
+def any_key(store: Store) -> bool:
+    """Tell whether there is a key that can be used."""
+    return any(key.revoked is UNSET for key in keys(store))
 
 
 def configure(

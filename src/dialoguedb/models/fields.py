@@ -12,6 +12,14 @@ from dialoguedb.errors import InvalidParameter
 from dialoguedb.models import rules
 
 _PARAMETER = {"error": InvalidParameter}
+_ID = {
+    "hint": 'use printable ASCII without space and / ? # % \\ " < >, and not "." or ".."',
+    **_PARAMETER,
+}
+_NAMESPACE = {
+    "hint": "use letters, digits, _ and -, first and last a letter or digit",
+    **_PARAMETER,
+}
 
 #: Any printable ASCII but space and / ? # % \ " < >, and not "." or "..".
 ID_PATTERN = r"^(?!\.{1,2}$)[!$&-.0-;=@-\[\]-~]+$(?!\n)"
@@ -28,7 +36,7 @@ Id = Annotated[
         pattern=ID_PATTERN,
         description='1 to 64 printable ASCII characters without space and / ? # % \\ " < >.',
         examples=[_ULID],
-        extra=_PARAMETER,
+        extra=_ID,
     ),
 ]
 Namespace = Annotated[
@@ -41,7 +49,7 @@ Namespace = Annotated[
             "or digit. Absent or empty is the un-named namespace."
         ),
         examples=["user_789"],
-        extra=_PARAMETER,
+        extra=_NAMESPACE,
     ),
 ]
 Role = Annotated[

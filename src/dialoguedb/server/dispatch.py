@@ -115,21 +115,11 @@ class Dispatch:
         if refusal is not None:
             raise refusal
         body = b"" if operation.body == "none" else await requests.body_of(receive, call.headers)
-        caller = Caller(
-            project_id=access.project_id,
-            immutable=access.immutable,
-            request_id=call.request_id,
-            idempotency_key=(
-                requests.idempotency_key_of(call.headers) if operation.idempotent else None
-            ),
-            if_match=requests.if_match_of(call.headers) if operation.conditional else None,
-            limits=self._limits,
-        )
         query = requests.query_of(scope)
         if len(body) > INLINE_BYTES:
-            meant = await self._carrier.apart(self._task, caller, match, query, body)
+            meant = await self._carrier.apart(self._task, call, access, match, query, body)
         else:
-            meant = self._task(caller, match, query, body)
+            meant = self._task(call, access, match, query, body)
         operation, task = meant
         call.operation = operation.name
         if operation.writes:
@@ -145,11 +135,26 @@ class Dispatch:
         )
 
     def _task(
-        self, caller: Caller, match: Match, query: list[tuple[str, str]], body: bytes
+        self,
+        call: _Call,
+        access: projects.Access,
+        match: Match,
+        query: list[tuple[str, str]],
+        body: bytes,
     ) -> tuple[Operation, engine.Task[Any]]:
         """Read the request and prepare what it asks for; it takes long where the body is long."""
         operation = _meant(match, body)
         request = self._readers[operation.name].read(match.path, query, body)
+        caller = Caller(
+            project_id=access.project_id,
+            immutable=access.immutable,
+            request_id=call.request_id,
+            idempotency_key=(
+                requests.idempotency_key_of(call.headers) if operation.idempotent else None
+            ),
+            if_match=requests.if_match_of(call.headers) if operation.conditional else None,
+            limits=self._limits,
+        )
         return operation, self._handlers[operation.name](caller, request)
 
     def _authenticated(self, call: _Call) -> projects.Access:

@@ -71,7 +71,8 @@ class Routes:
             node = following
         if node is None or not node.methods:
             raise RouteNotFound("There is no such path; GET /docs shows those there are")
-        found = node.methods.get(method)
+        # HEAD is GET whose body the server keeps: load balancers ask like that.
+        found = node.methods.get("GET" if method == "HEAD" else method)
         if found is None:
             allowed = ", ".join(sorted(node.methods))
             raise MethodNotAllowed(f"This path takes {allowed}", headers={"Allow": allowed})

@@ -1,13 +1,15 @@
 """Run the server: open the store, listen, say where, and stop without losing anything."""
 
 import asyncio
+import errno
 import gc
 import ipaddress
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import uvicorn
 
@@ -21,6 +23,12 @@ from dialoguedb.settings import Settings
 from dialoguedb.store.opening import open_store
 from dialoguedb.store.sqlite import SqliteStore
 
+_BACKLOG = 2048
+_BIND_HINTS = {
+    errno.EADDRINUSE: "another program holds it; choose another with --port",
+    errno.EADDRNOTAVAIL: "this machine does not have that address; choose another with --host",
+    errno.EACCES: "this user may not take that port; choose one from 1024 up with --port",
+}
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -32,6 +40,7 @@ class Listening(NamedTuple):
         db: the database's file.
         encrypted: whether that is encrypted.
         key: the first key of a new store, shown this once; None otherwise.
+        keyless: whether there is no key that could be used.
         cert: the self-signed certificate that clients have to trust; None otherwise.
     """
 
@@ -39,13 +48,14 @@ class Listening(NamedTuple):
     db: str
     encrypted: bool
     key: str | None
+    keyless: bool
     cert: str | None
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server that tells when it listens."""
+    """A uvicorn server that tells when it listens, and leaves signals to us."""
 
-    def __init__(self, config: uvicorn.Config, announce: Callable[[int], None]) -> None:
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
         super().__init__(config)
         self._announce = announce
 
@@ -65,7 +75,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            self._announce(self.servers[0].sockets[0].getsockname()[1])
+            self._announce()
 
 
 def run(settings: Settings, announce: Callable[[Listening], None]) -> None:
@@ -79,11 +89,11 @@ def run(settings: Settings, announce: Callable[[Listening], None]) -> None:
     """
     _check(settings)
     logs.configure(settings.log_level)
-    store = open_store(settings.db, key_file=settings.db_key_file)
-    try:
-        _serve(settings, store, announce)
-    finally:
-        store.close()
+    with (
+        closing(_bound(settings)) as listener,
+        closing(open_store(settings.db, key_file=settings.db_key_file)) as store,
+    ):
+        _serve(settings, store, listener, announce)
 
 
 def _check(settings: Settings) -> None:
@@ -92,6 +102,11 @@ def _check(settings: Settings) -> None:
         raise AdminError("--tls-cert and --tls-key go together")
     if settings.tls_cert and settings.tls_self_signed:
         raise AdminError("give either --tls-cert and --tls-key or --tls-self-signed")
+    for origin in settings.cors_origin:
+        if not _is_origin(origin):
+            raise AdminError(
+                f"--cors-origin {origin} is no origin; use one such as https://app.example or *"
+            )
     with_tls = settings.tls_cert is not None or settings.tls_self_signed
     if not with_tls and not settings.insecure_no_tls and not is_loopback(settings.host):
         raise AdminError(
@@ -99,6 +114,11 @@ def _check(settings: Settings) -> None:
             "the open. Give --tls-cert and --tls-key or --tls-self-signed, or behind a proxy that "
             "speaks TLS --insecure-no-tls"
         )
+
+
+def _is_origin(text: str) -> bool:
+    parts = urlsplit(text)
+    return text == "*" or f"{parts.scheme}://{parts.netloc}" == text
 
 
 def is_loopback(host: str) -> bool:
@@ -111,7 +131,37 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _serve(settings: Settings, store: SqliteStore, announce: Callable[[Listening], None]) -> None:
+def _bound(settings: Settings) -> socket.socket:
+    """Take the address before anything else is touched.
+
+    Raises:
+        AdminError: it cannot be had; the message says why.
+    """
+    where = f"cannot listen on {settings.host} port {settings.port}"
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except OSError as error:
+        raise AdminError(f"{where}: the host is not known ({error.strerror})") from None
+    listener = socket.socket(family, kind, proto)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        hint = _BIND_HINTS.get(error.errno or 0, error.strerror)
+        raise AdminError(f"{where}: {hint}") from None
+    return listener
+
+
+def _serve(
+    settings: Settings,
+    store: SqliteStore,
+    listener: socket.socket,
+    announce: Callable[[Listening], None],
+) -> None:
     pair = None
     if settings.tls_self_signed:
         pair = tls.self_signed(store.file.path, settings.host, store.runtime.now())
@@ -123,8 +173,6 @@ def _serve(settings: Settings, store: SqliteStore, announce: Callable[[Listening
         door = OpenDoor(projects.hash_of(settings.api_key.encode()), project.id)
     config = uvicorn.Config(
         make_app(settings, store, door),
-        host=settings.host,
-        port=settings.port,
         loop="uvloop",
         http=Protocol,
         interface="asgi3",
@@ -137,14 +185,15 @@ def _serve(settings: Settings, store: SqliteStore, announce: Callable[[Listening
         ssl_certfile=None if pair is None else str(pair.cert),
         ssl_keyfile=None if pair is None else str(pair.key),
         timeout_graceful_shutdown=settings.shutdown_seconds,
-        backlog=2048,
     )
 
-    def tell(port: int) -> None:
+    def tell() -> None:
         # What has been loaded stays: the collector need not walk it, nor run every 700 objects.
         gc.collect()
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
+        port = listener.getsockname()[1]
+        key = _first_key(store)
         scheme = "http" if pair is None else "https"
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         announce(
@@ -152,12 +201,18 @@ def _serve(settings: Settings, store: SqliteStore, announce: Callable[[Listening
                 url=f"{scheme}://{host}:{port}",
                 db=str(store.file.path),
                 encrypted=store.file.key is not None,
-                key=_first_key(store),
+                key=key,
+                keyless=not settings.api_key and not projects.any_key(store),
                 cert=str(pair.cert) if pair and settings.tls_self_signed else None,
             )
         )
 
-    _listen(_Server(config, tell), settings)
+    server = _Server(config, tell)
+    loops = config.get_loop_factory()
+    with suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=loops) as runner:
+        runner.run(server.serve([listener]))
+    if not server.started:
+        raise AdminError("the server did not start; its log above says why")
 
 
 def _first_key(store: SqliteStore) -> str | None:
@@ -166,25 +221,3 @@ def _first_key(store: SqliteStore) -> str | None:
         return None
     project, _ = projects.ensure_default(store)
     return str(projects.create_key(store, project.id, "first").key)
-
-
-def _listen(server: _Server, settings: Settings) -> None:
-    try:
-        with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
-            runner.run(server.serve())
-    except KeyboardInterrupt:
-        return
-    except OSError as error:
-        raise AdminError(_no_address(settings, error)) from None
-    except SystemExit:
-        raise AdminError(_no_address(settings, None)) from None
-    if not server.started:
-        raise AdminError(_no_address(settings, None))
-
-
-def _no_address(settings: Settings, error: OSError | None) -> str:
-    reason = f" ({error.strerror})" if error is not None else ""
-    return (
-        f"cannot listen on {settings.host} port {settings.port}{reason}: another program may hold "
-        "it; choose another with --port"
-    )

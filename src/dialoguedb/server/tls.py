@@ -44,6 +44,8 @@ def given(cert: str, key: str) -> Pair:
 def self_signed(beside: Path, host: str, now_ms: int) -> Pair:
     """Make a self-signed certificate beside a database, or give the one that is there.
 
+    One that does not name the host or an address of this machine is made anew.
+
     Clients that are told to trust it (Node: `NODE_EXTRA_CA_CERTS`) go on trusting it after a
     restart.
 
@@ -55,7 +57,8 @@ def self_signed(beside: Path, host: str, now_ms: int) -> Pair:
     pair = Pair(
         beside.with_name(beside.name + ".cert.pem"), beside.with_name(beside.name + ".key.pem")
     )
-    if pair.cert.exists() and pair.key.exists():
+    names = _names(host)
+    if pair.cert.exists() and pair.key.exists() and _covers(pair.cert, names):
         return pair
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "DialogueDB self-signed")])
@@ -68,7 +71,7 @@ def self_signed(beside: Path, host: str, now_ms: int) -> Pair:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + _VALID)
-        .add_extension(x509.SubjectAlternativeName(_names(host)), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())
     )
@@ -83,11 +86,31 @@ def self_signed(beside: Path, host: str, now_ms: int) -> Pair:
     return pair
 
 
+def _covers(cert: Path, names: list[x509.GeneralName]) -> bool:
+    """Tell whether a certificate of ours names all these; one that cannot be read names none."""
+    try:
+        there = x509.load_pem_x509_certificate(cert.read_bytes())
+        stated = there.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, x509.ExtensionNotFound):
+        return False
+    return set(names) <= set(stated)
+
+
 def _names(host: str) -> list[x509.GeneralName]:
     names: list[x509.GeneralName] = []
-    for text in dict.fromkeys(("localhost", "127.0.0.1", "::1", socket.gethostname(), host)):
+    wanted = ("localhost", "127.0.0.1", "::1", socket.gethostname(), host, *_addresses())
+    for text in dict.fromkeys(wanted):
         try:
             names.append(x509.IPAddress(ipaddress.ip_address(text)))
         except ValueError:
             names.append(x509.DNSName(text))
     return names
+
+
+def _addresses() -> list[str]:
+    """Give this machine's own addresses, as far as its name leads to them."""
+    try:
+        found = socket.getaddrinfo(socket.gethostname(), None, type=socket.SOCK_STREAM)
+    except OSError:
+        return []
+    return sorted({str(address[0]).partition("%")[0] for *_, address in found})

@@ -45,6 +45,11 @@ class SqliteFile(NamedTuple):
         self._check_place()
         new = not self.path.exists() or self.path.stat().st_size == 0
         try:
+            if new:  # it will hold conversations: for this user only, and so its log beside it
+                os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY, 0o600))
+        except OSError as error:
+            raise StoreError(f"{self.path} cannot be made: {error.strerror}") from None
+        try:
             connection = self._open(apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
             self._migrate(connection, runtime)
         except apsw.Error as error:
@@ -163,13 +168,20 @@ class SqliteFile(NamedTuple):
                 "the file was made by a changed copy of DialogueDB"
             )
 
-    def _check_encrypted(self) -> None:
+    def _is_plain(self) -> bool:
         with self.path.open("rb") as file:
-            if file.read(len(_PLAIN_HEADER)) == _PLAIN_HEADER:
-                raise StoreError(f"{self.path} was to be encrypted and is not; do not use it")
+            return file.read(len(_PLAIN_HEADER)) == _PLAIN_HEADER
+
+    def _check_encrypted(self) -> None:
+        if self._is_plain():
+            raise StoreError(f"{self.path} was to be encrypted and is not; do not use it")
 
     def _explained(self, error: apsw.Error) -> StoreError:
         if isinstance(error, apsw.NotADBError | apsw.CorruptError):
+            if self.key is not None and self._is_plain():
+                return StoreError(
+                    f"{self.path} is not encrypted; leave out --db-key-file, or name another file"
+                )
             return StoreError(
                 f"{self.path} cannot be read: the key is wrong (--db-key-file), the file is "
                 "encrypted and no key was given, or it is no DialogueDB database. Nothing was "

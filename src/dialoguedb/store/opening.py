@@ -11,14 +11,15 @@ _SQLITE = "sqlite:///"
 
 
 def open_store(
-    db: str, *, key_file: str | None = None, runtime: Runtime | None = None
+    db: str, *, key_file: str | None = None, runtime: Runtime | None = None, make: bool = True
 ) -> SqliteStore:
-    """Open a database, and make it if it is not there.
+    """Open a database.
 
     Args:
         db: a file's path, or `sqlite:///` and a path (a fourth slash makes it absolute).
         key_file: a file with the key that the database is encrypted with.
         runtime: clock and ids; the system's if None.
+        make: whether to make it if it is not there.
     Raises:
         StoreError: it cannot be opened; the message says why and what to do.
     """
@@ -28,5 +29,7 @@ def open_store(
             f"the database {db!r} is not a file: use a path, or sqlite:///chat.db "
             "(sqlite:////data/chat.db for an absolute one)"
         )
+    if not make and not Path(path).exists():
+        raise StoreError(f"there is no database {path}; name the one that the server uses (--db)")
     key = None if key_file is None else read_key(Path(key_file))
     return SqliteStore(SqliteFile(Path(path).absolute(), key), runtime or Runtime())

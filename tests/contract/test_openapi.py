@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import pytest
 import schemathesis
-from harness import Server, new_project
 from schemathesis import Case
 from schemathesis.core.transport import Response
 from schemathesis.generation.meta import TestPhase
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
 from dialoguedb.server.openapi import document as served_document
+from harness import Server, new_project
 
 METHODS = {"get", "put", "post", "delete", "patch", "options", "head", "trace"}
 #: What the document's examples name.

@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import hypothesis.strategies as st
+
 from harness import Server, new_project
 from property.model import EMBEDDED_MESSAGES, NO_DIALOGUE, Refusals, Window, Wire, same
 from property.names import CHANGES, DIALOGUE, IDS, MEMORY, MESSAGE, MESSAGE_BODY, NAMESPACES

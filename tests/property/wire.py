@@ -6,6 +6,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 import httpx
+
 from harness import NewProject
 from property.model import Project, Refusals, Window, Wire, compact, same
 

@@ -125,7 +125,7 @@ def test_without_its_condition_a_statement_raises_an_alarm(
             forward = name.endswith("asc")
             params |= {"at": -(10**15) if forward else 10**15, "after": -1 if forward else 2**62}
             return tx.page(name, texts=(1, 1), **params)
-        return list(tx.rows(name, **params))
+        return tx.all(name, **params)
 
     with pytest.raises((InternalError, WallBroken)):
         store.write(Scope(second.id, ""), work)

@@ -134,7 +134,7 @@ def delete(tx: WriteTx, message_id: str) -> None:
 
 def delete_of_dialogue(tx: WriteTx, dialogue_id: str) -> list[str]:
     """Delete all messages of a dialogue; give their ids."""
-    return [row[1] for row in tx.rows("messages_delete_of_dialogue", dialogue_id=dialogue_id)]
+    return [row[1] for row in tx.all("messages_delete_of_dialogue", dialogue_id=dialogue_id)]
 
 
 def page(tx: ReadTx, dialogue_id: str, order: str, **window: int) -> tuple[list[Row], bool]:

@@ -58,7 +58,7 @@ def find_by_name(tx: ReadTx, name: str) -> Project | None:
 
 def every(tx: ReadTx) -> list[Project]:
     """Give all projects, the oldest first, also those whose deletion has begun."""
-    return [Project._make(row) for row in tx.rows("projects_list")]
+    return [Project._make(row) for row in tx.all("projects_list")]
 
 
 def set_flags(tx: WriteTx, project_id: str, *, immutable: int, deletion_protection: int) -> None:
@@ -114,7 +114,7 @@ def access(tx: ReadTx, key_hash: bytes) -> Access | None:
 
 def keys(tx: ReadTx, project_id: str | None) -> list[Key]:
     """Give the keys of one project or of all, the oldest first."""
-    return [Key._make(row) for row in tx.rows("keys_list", project_id=project_id)]
+    return [Key._make(row) for row in tx.all("keys_list", project_id=project_id)]
 
 
 def find_key(tx: ReadTx, key_id: str) -> Key | None:

@@ -1,6 +1,6 @@
 """What the engine knows of a database: transactions that are bound to a space."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from dialoguedb.runtime import Runtime
@@ -26,8 +26,8 @@ class ReadTx(Protocol):
     def one(self, statement: str, **params: Param) -> Row | None:
         """Give the first row, or None."""
 
-    def rows(self, statement: str, **params: Param) -> Iterator[Row]:
-        """Give the rows one by one; exhaust it or close it."""
+    def all(self, statement: str, **params: Param) -> list[Row]:
+        """Give all rows; for what is known to be few."""
 
     def page(
         self, statement: str, *, limit: int, texts: tuple[int, int], **params: Param

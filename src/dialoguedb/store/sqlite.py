@@ -8,7 +8,7 @@ import logging
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import NamedTuple
 
@@ -50,24 +50,46 @@ NO_SPACE = 0
 
 
 class _Session:
-    """A connection and the cursor for what begins and ends its transactions.
+    """A connection, and cursors that are used again and again.
 
-    Every other cursor is closed after use: an open one pins an old snapshot, and one that is only
-    dropped stays in a list of the connection's that each later statement walks through.
+    A cursor that is left with rows pins an old snapshot; one that is dropped stays in a list of
+    the connection's that each later statement walks through; and one that is closed is never freed
+    (APSW 3.54). So there are a few, each emptied after use.
     """
 
-    __slots__ = ("connection", "control")
+    __slots__ = ("_free", "connection", "control")
 
     def __init__(self, connection: apsw.Connection) -> None:
         self.connection = connection
+        #: Runs what begins and ends transactions.
         self.control = connection.cursor().execute
+        self._free: list[apsw.Cursor] = []
 
-    def first(self, sql: str, params: Mapping[str, Param]) -> Row | None:
-        """Run a statement and give its first row."""
-        cursor = self.connection.execute(sql, params)
-        row: Row | None = cursor.fetchone()
-        cursor.close()
-        return row
+    def take(self) -> apsw.Cursor:
+        """Take a cursor; it must be put back."""
+        return self._free.pop() if self._free else self.connection.cursor()
+
+    def put_back(self, cursor: apsw.Cursor) -> None:
+        """Empty a cursor and keep it for the next statement."""
+        cursor.execute("")
+        self._free.append(cursor)
+
+    def all(self, sql: str, params: Mapping[str, Param]) -> list[Row]:
+        """Run a statement and give all its rows."""
+        cursor = self.take()
+        try:
+            rows: list[Row] = cursor.execute(sql, params).fetchall()
+        finally:
+            self._free.append(cursor)  # it has nothing left
+        return rows
+
+    def many(self, sql: str, rows: Sequence[Mapping[str, Param]]) -> None:
+        """Run a statement that gives no rows, once for each set of parameters."""
+        cursor = self.take()
+        try:
+            cursor.executemany(sql, rows)
+        finally:
+            self._free.append(cursor)
 
     def close(self) -> None:
         """Close the connection."""
@@ -99,10 +121,10 @@ class _Tx:
         space = known.get(self.scope)
         if space is None:
             sql = self._statements["spaces_find"].sql
-            found = self._session.first(sql, self.scope._asdict())
-            if found is None:
+            found = self._session.all(sql, self.scope._asdict())
+            if not found:
                 return False
-            space = found[0]
+            space = found[0][0]
             self._remember(known, space)
         self._space = space
         return True
@@ -111,10 +133,10 @@ class _Tx:
         """Bind the space; a write makes it if it has to."""
         if not self.find_space(known):
             sql = self._statements["spaces_insert"].sql
-            made = self._session.first(sql, self.scope._asdict())
-            if made is None:
+            made = self._session.all(sql, self.scope._asdict())
+            if not made:
                 raise Unauthorized("The project of this key has been deleted")
-            self._space = made[0]
+            self._space = made[0][0]
 
     def _remember(self, known: dict[Scope, int], space: int) -> None:
         if len(known) >= MAX_SPACES:
@@ -123,25 +145,20 @@ class _Tx:
 
     def one(self, statement: str, **params: Param) -> Row | None:
         """See `protocol.ReadTx`."""
-        named = self._statements[statement]
-        space = self._bind(named, params) if named.scoped else None
-        row = self._session.first(named.sql, params)
-        if row is not None and space is not None and row[0] != space:
-            raise WallBroken(f"{statement} returned a row of another space")
-        return row
+        rows = self.all(statement, **params)
+        return rows[0] if rows else None
 
-    def rows(self, statement: str, **params: Param) -> Iterator[Row]:
+    def all(self, statement: str, **params: Param) -> list[Row]:
         """See `protocol.ReadTx`."""
         named = self._statements[statement]
-        space = self._bind(named, params) if named.scoped else None
-        cursor = self._session.connection.execute(named.sql, params)
-        try:
-            for row in cursor:
-                if space is not None and row[0] != space:
-                    raise WallBroken(f"{statement} returned a row of another space")
-                yield row
-        finally:
-            cursor.close()
+        if not named.scoped:
+            return self._session.all(named.sql, params)
+        space = self._bind(named, params)
+        rows = self._session.all(named.sql, params)
+        for row in rows:
+            if row[0] != space:
+                raise WallBroken(f"{statement} gave or changed a row of another space")
+        return rows
 
     def page(
         self, statement: str, *, limit: int, texts: tuple[int, int], **params: Param
@@ -153,11 +170,12 @@ class _Tx:
         most = MAX_PAGE_BYTES if self._most_bytes is None else self._most_bytes
         page: list[Row] = []
         size = 0
-        cursor = self._session.connection.execute(named.sql, {**params, "limit": limit + 1})
+        params["limit"] = limit + 1
+        cursor = self._session.take()
         try:
-            for row in cursor:
+            for row in cursor.execute(named.sql, params):
                 if row[0] != space:
-                    raise WallBroken(f"{statement} returned a row of another space")
+                    raise WallBroken(f"{statement} gave a row of another space")
                 size += len(row[one] or "") + len(row[other] or "")
                 if len(page) == limit:
                     return page, True
@@ -168,7 +186,7 @@ class _Tx:
                         return page, True
                 page.append(row)
         finally:
-            cursor.close()
+            self._session.put_back(cursor)
         return page, False
 
     def _bind(self, named: statements.Statement, params: dict[str, Param]) -> int:
@@ -179,17 +197,8 @@ class _Tx:
 
     def run(self, statement: str, **params: Param) -> int:
         """See `protocol.WriteTx`."""
-        named = self._statements[statement]
-        space = self._bind(named, params) if named.scoped else None
-        connection = self._session.connection
-        cursor = connection.execute(named.sql, params)
-        try:
-            for row in cursor:
-                if row[0] != space:
-                    raise WallBroken(f"{statement} changed a row of another space")
-            return connection.changes()
-        finally:
-            cursor.close()
+        self.all(statement, **params)
+        return self._session.connection.changes()
 
     def later(self, statement: str, **params: Param) -> None:
         """See `protocol.WriteTx`."""
@@ -406,7 +415,7 @@ class SqliteStore:
                 for sql, params in tx.left:
                     left.setdefault(sql, []).append(params)
         for sql, rows in left.items():
-            self._session.connection.executemany(sql, rows).close()
+            self._session.many(sql, rows)
 
     def _forget_spaces_if_changed(self) -> None:
         """Forget the spaces when another process has written: it may have deleted a project."""

@@ -25,6 +25,8 @@ _NAMESPACE = {
 ID_PATTERN = r"^(?!\.{1,2}$)[!$&-.0-;=@-\[\]-~]+$(?!\n)"
 NAMESPACE_PATTERN = r"^(?:[A-Za-z0-9](?:[A-Za-z0-9_-]{0,62}[A-Za-z0-9])?)?$(?!\n)"
 
+#: For the document only: the rules check it, in one pass with what else they check.
+_NO_NUL = {"pattern": r"^[^\u0000]*$"}
 _STAMP = {"format": "date-time", "examples": ["2026-02-03T04:05:06.007Z"]}
 _ULID = "01KB0A1B2C3D4E5F6G7H8J9KMN"
 
@@ -60,6 +62,7 @@ Role = Annotated[
         description="Who speaks: user, assistant, system, or a role of your own.",
         examples=["user"],
         extra={"rule": rules.text},
+        extra_json_schema=_NO_NUL,
     ),
 ]
 Name = Annotated[
@@ -69,6 +72,7 @@ Name = Annotated[
         description="The speaker's name.",
         examples=["Ada"],
         extra={"rule": rules.text},
+        extra_json_schema=_NO_NUL,
     ),
 ]
 Label = Annotated[
@@ -78,22 +82,25 @@ Label = Annotated[
         description="A text for people.",
         examples=["Order 81"],
         extra={"rule": rules.text},
+        extra_json_schema=_NO_NUL,
     ),
 ]
 Description = Annotated[
     str,
-    Meta(max_length=8192, description="What the memory is about.", extra={"rule": rules.text}),
+    Meta(
+        max_length=8192,
+        description="What the memory is about.",
+        extra={"rule": rules.text},
+        extra_json_schema=_NO_NUL,
+    ),
 ]
 Tags = Annotated[
-    list[str],
+    list[Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": 64, **_NO_NUL})]],
     Meta(
         description="At most 10 tags of 1 to 64 characters; order and doubles are kept.",
         examples=[["billing", "vip"]],
         extra={"rule": rules.tags},
-        extra_json_schema={
-            "maxItems": 10,
-            "items": {"type": "string", "minLength": 1, "maxLength": 64},
-        },
+        extra_json_schema={"maxItems": 10},
     ),
 ]
 Metadata = Annotated[

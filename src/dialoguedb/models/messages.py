@@ -79,7 +79,7 @@ class CreateMessages(Struct, rename="camel", forbid_unknown_fields=True, kw_only
 
     dialogue_id: Id | UnsetType = UNSET
     namespace: Namespace = ""
-    messages: Batch
+    messages: Annotated[Batch, Meta(extra_json_schema={"minItems": 1, "maxItems": 25})]
 
 
 class ListMessages(Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):

@@ -115,17 +115,24 @@ def _either(one: Schema, other: Schema) -> Schema:
     """Describe two operations that share a route; the form of the body chooses (5.8, 5.9)."""
     both = dict(one)
     both["summary"] = f"{one['summary']}; or: {other['summary'][:1].lower()}{other['summary'][1:]}"
-    media = "application/json"
-    schemas = [side["requestBody"]["content"][media]["schema"] for side in (one, other)]
-    both["requestBody"] = {
-        "required": True,
-        "content": {media: {"schema": {"anyOf": schemas}}},
-    }
-    answers = [side["responses"]["200"]["content"][media]["schema"] for side in (one, other)]
+    both["requestBody"] = {"required": True, "content": _either_content(one, other, "requestBody")}
     good = dict(one["responses"]["200"])
-    good["content"] = {media: {"schema": {"anyOf": answers}}}
+    good["content"] = _either_content(one["responses"], other["responses"], "200")
     both["responses"] = {**one["responses"], "200": good}
     return both
+
+
+def _either_content(one: Schema, other: Schema, part: str) -> Schema:
+    media = [side[part]["content"]["application/json"] for side in (one, other)]
+    return {
+        "application/json": {
+            "schema": {"anyOf": [side["schema"] for side in media]},
+            "examples": {
+                name: {"value": side["example"]}
+                for name, side in zip(("one", "many"), media, strict=True)
+            },
+        }
+    }
 
 
 def _field_schema(operation: Operation, wire: str, schemas: dict[str, Schema]) -> Schema:
@@ -201,8 +208,13 @@ def _body(
     elif operation.body == "array":
         array = _field_schema(operation, operation.body_field, schemas)
         schema = {"anyOf": [{**array, "minItems": 1}, schema]}
+    only_here = [
+        wire for wire in operation.required if wire in in_body and wire not in operation.query
+    ]
+    if only_here and operation.body == "object":
+        schema = {"allOf": [schema, {"required": only_here}]}
     media: Schema = {"schema": schema}
-    media["example"] = example_of(schema, schemas, only=_telling(operation))
+    media["example"] = example_of(schema, schemas, only=_telling(operation, only_here))
     return {"required": bool(in_body), "content": {"application/json": media}}
 
 
@@ -216,10 +228,10 @@ _TOLD = {
 }
 
 
-def _telling(operation: Operation) -> set[str] | None:
-    if operation.body == "object" and operation.name not in _TOLD:
-        return {"role", "content", "name"}
-    return _TOLD.get(operation.name)
+def _telling(operation: Operation, needed: list[str]) -> set[str] | None:
+    if operation.body == "object":
+        return _TOLD.get(operation.name, {"role", "content", "name"}) | set(needed)
+    return None
 
 
 def _responses(operation: Operation, schemas: dict[str, Schema]) -> Schema:
@@ -291,6 +303,8 @@ def example_of(schema: Schema, schemas: dict[str, Schema], *, only: set[str] | N
         return schema["examples"][0]
     if "$ref" in schema:
         return example_of(schemas[schema["$ref"].rpartition("/")[2]], schemas, only=only)
+    if "allOf" in schema:
+        return example_of(schema["allOf"][0], schemas, only=only)
     if "anyOf" in schema:
         return example_of(schema["anyOf"][0], schemas, only=only)
     if "enum" in schema:

@@ -85,21 +85,27 @@ def _body(row: dict[str, Any]) -> str:
     body = row.get("requestBody")
     if body is None:
         return ""
-    example = body["content"]["application/json"].get("example")
-    return f"<h4>Body</h4>{_json(example)}" if example else ""
+    shown = _examples(body["content"]["application/json"])
+    return f"<h4>Body</h4>{shown}" if shown else ""
+
+
+def _examples(media: dict[str, Any]) -> str:
+    """Show the examples of a body: the one there is, or one for each of its forms."""
+    values = [one["value"] for one in media.get("examples", {}).values()]
+    return "".join(map(_json, [*values, *([media["example"]] if media.get("example") else [])]))
 
 
 def _responses(row: dict[str, Any]) -> str:
     content = next(iter(row["responses"]["200"]["content"].values()))
-    example = _json(content["example"]) if "example" in content else ""
     errors = "".join(
         f"<tr><td>{status}</td><td><code>{escape(code)}</code></td>"
         f"<td>{escape(one['value']['error']['message'])}</td></tr>"
         for status, answer in row["responses"].items()
+        if status != "200"
         for code, one in answer.get("content", {})
         .get("application/json", {})
         .get("examples", {})
         .items()
     )
     table = f"<h4>Errors</h4><table>{errors}</table>" if errors else ""
-    return f"<h4>Answer</h4>{example}{table}"
+    return f"<h4>Answer</h4>{_examples(content)}{table}"

@@ -7,7 +7,7 @@ from dialoguedb import __version__
 from dialoguedb.contract import Health, Operation, Readiness
 from dialoguedb.engine import Task, projects
 from dialoguedb.errors import DialogueDBError, Forbidden, ServiceUnavailable
-from dialoguedb.server import openapi, pages
+from dialoguedb.server import openapi, reference
 from dialoguedb.server.answers import Answer, encode
 from dialoguedb.server.carrier import Carrier
 from dialoguedb.server.metrics import Metrics
@@ -42,7 +42,7 @@ class Service:
                 self._document = self._document or encode(openapi.document())
                 return Answer(200, self._document)
             case _:
-                self._page = self._page or pages.reference(openapi.document())
+                self._page = self._page or reference.page_of(openapi.document())
                 return Answer(200, self._page, b"text/html; charset=utf-8")
 
     async def _ready(self) -> Answer:

@@ -8,7 +8,7 @@ import logging
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import NamedTuple
 
@@ -20,201 +20,24 @@ from dialoguedb.errors import (
     ServiceUnavailable,
     StorageFull,
     StorageReadOnly,
-    Unauthorized,
 )
-from dialoguedb.models.limits import MAX_PAGE_BYTES
 from dialoguedb.runtime import Runtime
-from dialoguedb.store import statements
 from dialoguedb.store.checkpoint import Checkpointer
 from dialoguedb.store.files import BUSY_TIMEOUT_MS, SqliteFile
 from dialoguedb.store.protocol import (
     Job,
     Outcome,
     Param,
-    ReadTooLong,
     ReadWork,
     Resolver,
-    Row,
     Scope,
     T,
     WallBroken,
     WriteWork,
 )
+from dialoguedb.store.sqlite_tx import Session, Tx
 
 log = logging.getLogger("dialoguedb.store")
-
-#: Spaces whose numbers are remembered; then all are forgotten.
-MAX_SPACES = 100_000
-#: No space has this number: what is looked for in it is not found.
-NO_SPACE = 0
-
-
-class _Session:
-    """A connection, and cursors that are used again and again.
-
-    A cursor that is left with rows pins an old snapshot; one that is dropped stays in a list of
-    the connection's that each later statement walks through; and one that is closed is never freed
-    (APSW 3.54). So there are a few, each emptied after use.
-    """
-
-    __slots__ = ("_free", "connection", "control")
-
-    def __init__(self, connection: apsw.Connection) -> None:
-        self.connection = connection
-        #: Runs what begins and ends transactions.
-        self.control = connection.cursor().execute
-        self._free: list[apsw.Cursor] = []
-
-    def take(self) -> apsw.Cursor:
-        """Take a cursor; it must be put back."""
-        return self._free.pop() if self._free else self.connection.cursor()
-
-    def put_back(self, cursor: apsw.Cursor) -> None:
-        """Empty a cursor and keep it for the next statement."""
-        cursor.execute("")
-        self._free.append(cursor)
-
-    def all(self, sql: str, params: Mapping[str, Param]) -> list[Row]:
-        """Run a statement and give all its rows."""
-        cursor = self.take()
-        try:
-            rows: list[Row] = cursor.execute(sql, params).fetchall()
-        finally:
-            self._free.append(cursor)  # it has nothing left
-        return rows
-
-    def many(self, sql: str, rows: Sequence[Mapping[str, Param]]) -> None:
-        """Run a statement that gives no rows, once for each set of parameters."""
-        cursor = self.take()
-        try:
-            cursor.executemany(sql, rows)
-        finally:
-            self._free.append(cursor)
-
-    def close(self) -> None:
-        """Close the connection."""
-        self.connection.close()
-
-
-class _Tx:
-    """A transaction on one connection, bound to one space."""
-
-    def __init__(
-        self,
-        session: _Session,
-        scope: Scope | None,
-        runtime: Runtime,
-        most_bytes: int | None = None,
-    ) -> None:
-        self._session = session
-        self._statements = statements.load("sqlite")
-        self._catalogue_only = scope is None
-        self._space = NO_SPACE
-        self._most_bytes = most_bytes
-        self._acts: list[Callable[[], None]] = []
-        self.left: list[tuple[str, dict[str, Param]]] = []
-        self.scope = scope or Scope("", "")
-        self.runtime = runtime
-
-    def find_space(self, known: dict[Scope, int]) -> bool:
-        """Bind the space if there is one; `known` are numbers that are on disk."""
-        space = known.get(self.scope)
-        if space is None:
-            sql = self._statements["spaces_find"].sql
-            found = self._session.all(sql, self.scope._asdict())
-            if not found:
-                return False
-            space = found[0][0]
-            self._remember(known, space)
-        self._space = space
-        return True
-
-    def make_space(self, known: dict[Scope, int]) -> None:
-        """Bind the space; a write makes it if it has to."""
-        if not self.find_space(known):
-            sql = self._statements["spaces_insert"].sql
-            made = self._session.all(sql, self.scope._asdict())
-            if not made:
-                raise Unauthorized("The project of this key has been deleted")
-            self._space = made[0][0]
-
-    def _remember(self, known: dict[Scope, int], space: int) -> None:
-        if len(known) >= MAX_SPACES:
-            known.clear()
-        known[self.scope] = space
-
-    def one(self, statement: str, **params: Param) -> Row | None:
-        """See `protocol.ReadTx`."""
-        rows = self.all(statement, **params)
-        return rows[0] if rows else None
-
-    def all(self, statement: str, **params: Param) -> list[Row]:
-        """See `protocol.ReadTx`."""
-        named = self._statements[statement]
-        if not named.scoped:
-            return self._session.all(named.sql, params)
-        space = self._bind(named, params)
-        rows = self._session.all(named.sql, params)
-        for row in rows:
-            if row[0] != space:
-                raise WallBroken(f"{statement} gave or changed a row of another space")
-        return rows
-
-    def page(
-        self, statement: str, *, limit: int, texts: tuple[int, int], **params: Param
-    ) -> tuple[list[Row], bool]:
-        """See `protocol.ReadTx`."""
-        named = self._statements[statement]
-        space = self._bind(named, params)
-        one, other = texts
-        most = MAX_PAGE_BYTES if self._most_bytes is None else self._most_bytes
-        page: list[Row] = []
-        size = 0
-        params["limit"] = limit + 1
-        cursor = self._session.take()
-        try:
-            for row in cursor.execute(named.sql, params):
-                if row[0] != space:
-                    raise WallBroken(f"{statement} gave a row of another space")
-                size += len(row[one] or "") + len(row[other] or "")
-                if len(page) == limit:
-                    return page, True
-                if size > most:
-                    if self._most_bytes is not None:
-                        raise ReadTooLong
-                    if page:
-                        return page, True
-                page.append(row)
-        finally:
-            self._session.put_back(cursor)
-        return page, False
-
-    def _bind(self, named: statements.Statement, params: dict[str, Param]) -> int:
-        if self._catalogue_only:
-            raise WallBroken(f"{named.name} is over user data and the transaction has no space")
-        params["space"] = self._space
-        return self._space
-
-    def run(self, statement: str, **params: Param) -> int:
-        """See `protocol.WriteTx`."""
-        self.all(statement, **params)
-        return self._session.connection.changes()
-
-    def later(self, statement: str, **params: Param) -> None:
-        """See `protocol.WriteTx`."""
-        named = self._statements[statement]
-        if named.scoped:
-            self._bind(named, params)
-        self.left.append((named.sql, params))
-
-    def after_commit(self, act: Callable[[], None]) -> None:
-        """See `protocol.WriteTx`."""
-        self._acts.append(act)
-
-    def committed(self) -> None:
-        """Do what was to be done after the commit."""
-        for act in self._acts:
-            act()
 
 
 class _Snapshot:
@@ -222,14 +45,14 @@ class _Snapshot:
 
     __slots__ = ("_most_bytes", "_session", "_store")
 
-    def __init__(self, store: "SqliteStore", session: _Session, most_bytes: int | None) -> None:
+    def __init__(self, store: "SqliteStore", session: Session, most_bytes: int | None) -> None:
         self._store = store
         self._session = session
         self._most_bytes = most_bytes
 
     def read(self, scope: Scope | None, work: ReadWork[T]) -> T:
         """See `protocol.Snapshot`."""
-        tx = _Tx(self._session, scope, self._store.runtime, self._most_bytes)
+        tx = Tx(self._session, scope, self._store.runtime, self._most_bytes)
         try:
             if scope is not None:
                 tx.find_space(self._store.spaces)
@@ -243,7 +66,7 @@ class _Snapshot:
         self._store.give_back(self._session)
 
 
-Done = list[tuple[_Tx, Outcome]]
+Done = list[tuple[Tx, Outcome]]
 
 
 class _Group(NamedTuple):
@@ -267,9 +90,9 @@ class SqliteStore:
         """
         self.file = file
         self.runtime = runtime
-        self._session = _Session(file.open_writer(runtime))
+        self._session = Session(file.open_writer(runtime))
         self._checkpointer = Checkpointer(file, self._session.connection)
-        self._readers: deque[_Session] = deque()
+        self._readers: deque[Session] = deque()
         self.spaces: dict[Scope, int] = {}
         self._seen = 0  # the state of the file that `spaces` were read from
         self._groups: queue.SimpleQueue[_Group | None] = queue.SimpleQueue()
@@ -297,11 +120,11 @@ class SqliteStore:
         try:
             session = self._readers.pop()
         except IndexError:
-            session = _Session(self.file.open_reader())
+            session = Session(self.file.open_reader())
         session.control("BEGIN")
         return _Snapshot(self, session, most_bytes)
 
-    def give_back(self, session: _Session) -> None:
+    def give_back(self, session: Session) -> None:
         """Take back the connection of a snapshot that has been closed."""
         if self._closed:
             session.close()
@@ -424,14 +247,14 @@ class SqliteStore:
             self._seen = seen
             self.spaces.clear()
 
-    def _work(self, job: Job) -> tuple[_Tx, Outcome]:
+    def _work(self, job: Job) -> tuple[Tx, Outcome]:
         """Run one work inside the open transaction, in a savepoint of its own.
 
         Raises:
             Exception: the transaction is gone, and with it every work of the group.
         """
         control = self._session.control
-        tx = _Tx(self._session, job.scope, self.runtime)
+        tx = Tx(self._session, job.scope, self.runtime)
         control("SAVEPOINT work")
         try:
             if job.scope is not None:

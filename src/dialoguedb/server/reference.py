@@ -24,7 +24,7 @@ td, th { border-top: 1px solid var(--line); padding: .25rem .5rem; text-align: l
 """
 
 
-def reference(document: dict[str, Any]) -> bytes:
+def page_of(document: dict[str, Any]) -> bytes:
     """Write the page of an OpenAPI document."""
     info = document["info"]
     rooms = "".join(_room(document, tag["name"]) for tag in document["tags"])

@@ -95,7 +95,7 @@ def _create(
     thread_of = None if request.thread_of is UNSET else request.thread_of
     if thread_of is not None and not stored.count_thread(tx, thread_of, 1):
         raise messages.no_dialogue(thread_of, "threadOf")
-    claims.take(tx, "dialogue", dialogue_id)
+    claims.take(tx, "dialogue", [dialogue_id])
     created_ms = now_ms if request.created is UNSET else parse_instant(request.created)
     beginning = stored.begin(tx, dialogue_id)
     times = _times(drafts, max(now_ms, beginning.last_server_time))

@@ -47,7 +47,7 @@ def create(caller: Caller, request: CreateMemory) -> Task[Memory | Replayed]:
 
     def work(tx: WriteTx) -> Memory:
         memory_id = tx.runtime.ulid() if own_id is UNSET else own_id
-        claims.take(tx, "memory", memory_id)
+        claims.take(tx, "memory", [memory_id])
         memory = stored.insert(
             tx,
             memory_id,

@@ -88,17 +88,16 @@ def insert(
     Raises:
         DuplicateId: one of their ids is taken.
     """
-    made = []
-    for sequence, (one, place) in enumerate(
-        zip(drafts, places, strict=True), numbers.last_sequence - len(drafts) + 1
-    ):
-        message_id = one.id or tx.runtime.ulid()
-        claims.take(tx, "message", message_id, field=place)
+    ids = [one.id or tx.runtime.ulid() for one in drafts]
+    claims.take(tx, "message", ids, fields=places)
+    first = numbers.last_sequence - len(drafts) + 1
+    new = []
+    for sequence, (message_id, one) in enumerate(zip(ids, drafts, strict=True), first):
         created_ms = numbers.server_time_ms if one.created_ms is None else one.created_ms
-        where = Place(dialogue_id, sequence, created_ms, max(numbers.now_ms, created_ms))
-        made.append(stored.insert(tx, message_id, one, where))
+        modified_ms = max(numbers.now_ms, created_ms)
+        new.append((message_id, one, Place(dialogue_id, sequence, created_ms, modified_ms)))
         changes.note(tx, "message", message_id, "created")
-    return made
+    return stored.insert(tx, new)
 
 
 def _refused(tx: ReadTx, dialogue_id: str) -> DialogueNotFound | DialogueEnded:

@@ -1,27 +1,43 @@
 """Ids that are taken in a project: unique over all its spaces, kind by kind (contract 3.1)."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from dialoguedb.errors import DuplicateId
-from dialoguedb.store.protocol import WriteTx
+from dialoguedb.store.protocol import Param, WriteTx
 
 Kind = Literal["dialogue", "message", "memory"]
 
 
-def take(tx: WriteTx, kind: Kind, taken_id: str, *, field: str = "id") -> None:
-    """Claim an id for a new resource.
+def take(tx: WriteTx, kind: Kind, ids: Sequence[str], *, fields: Sequence[str] = ("id",)) -> None:
+    """Claim ids for new resources.
 
+    Args:
+        tx: the transaction; its scope has the project.
+        kind: the resources' kind; ids of two kinds never clash.
+        ids: the ids.
+        fields: the place of each in the request, for the error.
     Raises:
-        DuplicateId: it is taken; `field` is its place in the request.
+        DuplicateId: one is taken, or two are the same.
     """
-    if not tx.run("claims_take", project_id=tx.scope.project_id, kind=kind, id=taken_id):
-        at, dot, _ = field.rpartition(".")
-        where = f"{at}: " if dot else ""
-        raise DuplicateId(
-            f"{where}{kind} id '{taken_id}' is already taken in this project",
-            field=field,
-            value=taken_id,
-        )
+    project_id = tx.scope.project_id
+    wanted: list[dict[str, Param]] = [
+        {"project_id": project_id, "kind": kind, "id": one} for one in ids
+    ]
+    free = tx.many("claims_take", wanted)
+    if len(free) == len(ids):
+        return
+    taken = {row[0] for row in free}
+    for one, field in zip(ids, fields, strict=True):
+        if one not in taken:
+            at, dot, _ = field.rpartition(".")
+            where = f"{at}: " if dot else ""
+            raise DuplicateId(
+                f"{where}{kind} id '{one}' is already taken in this project",
+                field=field,
+                value=one,
+            )
+        taken.remove(one)  # the same id further on is a second one
 
 
 def drop(tx: WriteTx, kind: Kind, taken_id: str) -> None:

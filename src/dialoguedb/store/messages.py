@@ -1,5 +1,6 @@
 """Messages in the store: rows to Structs and back."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from msgspec import UNSET, Raw, UnsetType
@@ -33,12 +34,36 @@ class Place(NamedTuple):
     modified_ms: int
 
 
-def insert(tx: WriteTx, message_id: str, draft: Draft, place: Place) -> Message:
-    """Store a message; its dialogue's numbers must have been taken before."""
+#: The columns of a row, in the order of the statements that read it.
+_COLUMNS = (
+    "space_id",
+    "dialogue_id",
+    "created",
+    "sequence",
+    "id",
+    "role",
+    "name",
+    "content",
+    "content_length",
+    "preview",
+    "metadata",
+    "tags",
+    "modified",
+)
+
+
+def insert(tx: WriteTx, new: Sequence[tuple[str, Draft, Place]]) -> list[Message]:
+    """Store messages under their ids; their dialogue's numbers must have been taken before."""
+    rows = [_row(*one) for one in new]
+    tx.many("messages_insert", [dict(zip(_COLUMNS, row, strict=True)) for row in rows])
+    return [of_row(row, tx.scope.namespace) for row in rows]
+
+
+def _row(message_id: str, draft: Draft, place: Place) -> Row:
     content, length, preview = draft.content
     if content.startswith('"') and length <= PREVIEW_CHARACTERS:
         preview = None  # it is the content itself
-    row = (
+    return (
         None,
         place.dialogue_id,
         place.created_ms,
@@ -53,22 +78,6 @@ def insert(tx: WriteTx, message_id: str, draft: Draft, place: Place) -> Message:
         draft.tags,
         place.modified_ms,
     )
-    tx.run(
-        "messages_insert",
-        dialogue_id=row[1],
-        created=row[2],
-        sequence=row[3],
-        id=row[4],
-        role=row[5],
-        name=row[6],
-        content=row[7],
-        content_length=row[8],
-        preview=row[9],
-        metadata=row[10],
-        tags=row[11],
-        modified=row[12],
-    )
-    return of_row(row, tx.scope.namespace)
 
 
 def of_row(row: Row, namespace: str) -> Message:

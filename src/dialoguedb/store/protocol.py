@@ -55,6 +55,9 @@ class WriteTx(ReadTx, Protocol):
     def run(self, statement: str, **params: Param) -> int:
         """Run a statement that returns no rows; give the number of rows it changed."""
 
+    def many(self, statement: str, rows: Sequence[dict[str, Param]]) -> list[Row]:
+        """Run a statement once for each set of parameters; give all rows that come of it."""
+
     def later(self, statement: str, **params: Param) -> None:
         """Run a statement with others of its kind before the commit; it must not fail."""
 

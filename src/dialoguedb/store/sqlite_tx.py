@@ -50,13 +50,14 @@ class Session:
             self._free.append(cursor)  # it has nothing left
         return rows
 
-    def many(self, sql: str, rows: Sequence[Mapping[str, Param]]) -> None:
-        """Run a statement that gives no rows, once for each set of parameters."""
+    def many(self, sql: str, sets: Sequence[Mapping[str, Param]]) -> list[Row]:
+        """Run a statement once for each set of parameters and give all its rows."""
         cursor = self.take()
         try:
-            cursor.executemany(sql, rows)
+            rows: list[Row] = cursor.executemany(sql, sets).fetchall()
         finally:
             self._free.append(cursor)
+        return rows
 
     def close(self) -> None:
         """Close the connection."""
@@ -121,10 +122,22 @@ class Tx:
         if not named.scoped:
             return self._session.all(named.sql, params)
         space = self._bind(named, params)
-        rows = self._session.all(named.sql, params)
+        return self._checked(self._session.all(named.sql, params), named, space)
+
+    def many(self, statement: str, rows: Sequence[dict[str, Param]]) -> list[Row]:
+        """See `protocol.WriteTx`."""
+        named = self._statements[statement]
+        if not named.scoped:
+            return self._session.many(named.sql, rows)
+        space = NO_SPACE
+        for params in rows:
+            space = self._bind(named, params)
+        return self._checked(self._session.many(named.sql, rows), named, space)
+
+    def _checked(self, rows: list[Row], named: statements.Statement, space: int) -> list[Row]:
         for row in rows:
             if row[0] != space:
-                raise WallBroken(f"{statement} gave or changed a row of another space")
+                raise WallBroken(f"{named.name} gave or changed a row of another space")
         return rows
 
     def page(

@@ -72,8 +72,10 @@ SELECT id, namespace FROM spaces WHERE project_id = :project_id ORDER BY id
 DELETE FROM spaces WHERE project_id = :project_id
 
 -- claims_take --
+-- The id, if it was free.
 INSERT INTO claims (project_id, kind, id) VALUES (:project_id, :kind, :id)
 ON CONFLICT DO NOTHING
+RETURNING id
 
 -- claims_drop --
 DELETE FROM claims WHERE project_id = :project_id AND kind = :kind AND id = :id

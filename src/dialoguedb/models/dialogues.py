@@ -6,22 +6,18 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
 from dialoguedb.models.fields import (
     Action,
-    Bound,
     Count,
     Created,
-    Cursor,
     Id,
     Label,
-    Limit,
     Metadata,
     Namespace,
-    Order,
-    Prefix,
     Stamp,
     State,
     Status,
     Tags,
 )
+from dialoguedb.models.lists import ListRequest
 from dialoguedb.models.messages import Batch, Message, NewMessage
 
 
@@ -74,17 +70,10 @@ class CreateDialogue(Struct, rename="camel", forbid_unknown_fields=True, kw_only
     created: Created | UnsetType = UNSET
 
 
-class ListDialogues(Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
+class ListDialogues(ListRequest, rename="camel", forbid_unknown_fields=True, kw_only=True):
     """Which dialogues to list."""
 
-    namespace: Namespace | UnsetType = UNSET
     thread_of: Id | UnsetType = UNSET
-    limit: Limit = 50
-    order: Order | UnsetType = UNSET
-    next: Cursor | UnsetType = UNSET
-    created: Prefix | UnsetType = UNSET
-    start_date: Bound | UnsetType = UNSET
-    end_date: Bound | UnsetType = UNSET
     query: Annotated[str, Meta(description="Accepted and ignored.")] | UnsetType = UNSET
 
 

@@ -5,20 +5,16 @@ from typing import Annotated
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from dialoguedb.models.fields import (
-    Bound,
-    Cursor,
     Description,
     Id,
     Label,
-    Limit,
     Metadata,
     Namespace,
-    Order,
-    Prefix,
     Stamp,
     Tags,
     Value,
 )
+from dialoguedb.models.lists import ListRequest
 
 
 class Memory(Struct, rename="camel", omit_defaults=True, kw_only=True):
@@ -48,16 +44,8 @@ class CreateMemory(Struct, rename="camel", forbid_unknown_fields=True, kw_only=T
     metadata: Metadata | UnsetType = UNSET
 
 
-class ListMemories(Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
+class ListMemories(ListRequest, rename="camel", forbid_unknown_fields=True, kw_only=True):
     """Which memories to list."""
-
-    namespace: Namespace | UnsetType = UNSET
-    limit: Limit = 50
-    order: Order | UnsetType = UNSET
-    next: Cursor | UnsetType = UNSET
-    created: Prefix | UnsetType = UNSET
-    start_date: Bound | UnsetType = UNSET
-    end_date: Bound | UnsetType = UNSET
 
 
 class NameMemory(Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):

@@ -6,22 +6,19 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from dialoguedb.models import rules
 from dialoguedb.models.fields import (
-    Bound,
     Content,
     Count,
     Created,
-    Cursor,
     Id,
     Limit,
     Metadata,
     Name,
     Namespace,
-    Order,
-    Prefix,
     Role,
     Stamp,
     Tags,
 )
+from dialoguedb.models.lists import ListRequest
 
 
 class Message(Struct, rename="camel", omit_defaults=True, kw_only=True):
@@ -82,17 +79,11 @@ class CreateMessages(Struct, rename="camel", forbid_unknown_fields=True, kw_only
     messages: Annotated[Batch, Meta(extra_json_schema={"minItems": 1, "maxItems": 25})]
 
 
-class ListMessages(Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
+class ListMessages(ListRequest, rename="camel", forbid_unknown_fields=True, kw_only=True):
     """Which messages of a dialogue to list."""
 
     dialogue_id: Id | UnsetType = UNSET
-    namespace: Namespace | UnsetType = UNSET
     limit: Limit = 100
-    order: Order | UnsetType = UNSET
-    next: Cursor | UnsetType = UNSET
-    created: Prefix | UnsetType = UNSET
-    start_date: Bound | UnsetType = UNSET
-    end_date: Bound | UnsetType = UNSET
 
 
 class NameMessage(Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from harness import Server, new_project
 
 

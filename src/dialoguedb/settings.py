@@ -43,7 +43,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         bool, Meta(description="Allow plain HTTP on an address beyond loopback.")
     ] = False
     rate_limit: Annotated[
-        float, Meta(ge=0, description="Requests per second for each key; 0 is no limit.")
+        float,
+        Meta(ge=0, le=1_000_000, description="Requests per second for each key; 0 is no limit."),
     ] = 0
     rate_burst: Annotated[
         int, Meta(ge=1, description="Requests that a key may make at once, with a rate limit.")

@@ -317,12 +317,14 @@ class _Walk:
         fields = _FIELDS[struct]
         kept: dict[str, Any] = {}
         for wire, raw in members.items():
+            if len(self.found) == MAX_DETAILS:
+                break
             if wire in fields:
                 value = self._member(fields[wire], raw, at)
                 if value is not UNSET:
                     kept[wire] = value
             elif wire not in tolerated and self._refuse_unknown:
-                self.add(_unknown(wire, fields, "field"), at, wire)
+                self.add(_unknown(wire, fields, "field"), at, _shown(wire))
         for field in fields.values():
             if field.required and field.wire not in members:
                 self.add(_missing(field.wire), at, field.wire)
@@ -330,9 +332,6 @@ class _Walk:
 
     def _member(self, field: Field, raw: Raw, at: str) -> Any:
         text = bytes(raw)
-        if text == b"null" and field.required and not field.rule:
-            self.add(_missing(field.wire), at, field.wire)
-            return UNSET
         if field.nested and field.many and text.startswith(b"["):
             return self._array(field, text, at)
         if field.nested and not field.many and text.startswith(b"{"):
@@ -340,7 +339,10 @@ class _Walk:
         try:
             value = msgspec.json.decode(text, type=field.type)
         except msgspec.ValidationError as error:
-            self._mistyped(field, error, at)
+            if text == b"null" and field.required:
+                self.add(_missing(field.wire), at, field.wire)
+            else:
+                self._mistyped(field, error, at)
             return UNSET
         problems = field.rule(value, self._limits) if field.rule and value is not None else ()
         for problem in problems:
@@ -359,17 +361,18 @@ class _Walk:
     def _array(self, field: Field, text: bytes, at: str) -> Any:
         """Walk the messages of a batch."""
         items = msgspec.json.decode(text, type=list[Raw])
+        for error in field.rule(items, self._limits) if field.rule else ():
+            self.add(error, at, field.wire)
+            return UNSET  # too many to walk
         kept = []
         for index, raw in enumerate(items):
             place = f"{_join(at, field.wire)}[{index}]"
             if not bytes(raw).startswith(b"{"):
-                self.found.append(InvalidInput(f"{place}: must be an object", field=place))
+                self._note(InvalidInput(f"{place}: must be an object", field=place))
                 continue
             members = documents.members_of(raw)
             if not (self._leave_out_read and members.keys() >= {"dialogueId", "sequence"}):
                 kept.append(self._message(members, place))
-        for error in field.rule(kept, self._limits) if field.rule else ():
-            self.add(error, at, field.wire)
         return kept
 
     def _message(self, members: Mapping[str, Raw], at: str) -> dict[str, Any]:
@@ -380,8 +383,11 @@ class _Walk:
 
     def add(self, error: DialogueDBError, at: str, wire: str) -> None:
         """Note a problem of the field `wire` of the object at the path `at`."""
+        self._note(_placed(error, wire, _join(at, wire), at))
+
+    def _note(self, error: DialogueDBError) -> None:
         if len(self.found) < MAX_DETAILS:
-            self.found.append(_placed(error, wire, _join(at, wire), at))
+            self.found.append(error)
 
 
 def _placed(error: DialogueDBError, wire: str, whole: str, at: str = "") -> DialogueDBError:
@@ -424,11 +430,16 @@ def _differs(wire: str, problem: str) -> InvalidParameter:
 
 def _unknown(wire: str, known: Iterable[str], kind: str) -> InvalidParameter:
     """Refuse a name that is not known, with the nearest one that is."""
-    shown = wire if len(wire) <= 64 else wire[:64] + "…"
-    near = difflib.get_close_matches(wire, sorted(known), n=1)
+    shown = _shown(wire)
+    near = difflib.get_close_matches(wire[:64], sorted(known), n=1)
     hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(known))}"
     message = f"Unknown {kind} '{shown}'; {hint}"
     return InvalidParameter(message, details=[Detail("UNKNOWN_PARAMETER", message, shown)])
+
+
+def _shown(wire: str) -> str:
+    """Cut a name that is not ours: an answer is no echo of megabytes."""
+    return wire if len(wire) <= 64 else wire[:64] + "…"
 
 
 def _place(error: msgspec.ValidationError) -> str:

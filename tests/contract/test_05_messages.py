@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from harness import Server
 
 SAY = {"role": "user", "content": "hello"}

@@ -257,7 +257,6 @@ def patterns() -> Iterator[re.Pattern[str]]:
                 yield re.compile(str(node.value))
 
 
-@pytest.mark.xfail(strict=True, reason="spaces_of_project is not used")
 def test_every_statement_is_used() -> None:
     """By its name, or by a name that is put together."""
     used = list(patterns())

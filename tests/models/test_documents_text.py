@@ -212,7 +212,6 @@ def test_what_is_no_json_is_refused_as_such(text: bytes) -> None:
         documents.value_of(text)
 
 
-@pytest.mark.xfail(strict=True, reason="checks look at decoded members; a doubled key hides one")
 @pytest.mark.parametrize("hidden", ["[" * 200 + "]" * 200, "1" + "0" * 400])
 def test_a_doubled_key_hides_nothing_from_the_checks(hidden: str) -> None:
     """The text is kept with both members, so both must pass."""

@@ -160,6 +160,9 @@ class Clock:
     def __call__(self) -> int:
         return self.ms
 
+    def elapsed(self) -> float:
+        return self.ms / 1000
+
 
 def numbers(headers: list[tuple[bytes, bytes]]) -> tuple[int, int, int]:
     """Limit, remaining and reset."""
@@ -179,7 +182,7 @@ def test_a_limiter_is_a_bucket_of_tokens_for_each_key(
     """Counted in whole numbers: a token is 64 parts, an eighth of a second regains `eighths`."""
     clock = Clock()
     clock.ms = NOW_MS - NOW_MS % 1000
-    limiter = RateLimiter(eighths / 8, burst, clock)
+    limiter = RateLimiter(eighths / 8, burst, clock, clock.elapsed)
     full = 64 * burst
     parts = dict.fromkeys("ab", full)
     for key, eighths_later in steps:
@@ -203,7 +206,7 @@ def test_a_limiter_is_a_bucket_of_tokens_for_each_key(
 def test_who_waits_as_told_is_let_through(rate: float, burst: int, after_ms: int) -> None:
     """`Retry-After` is never too short, whatever the clock says."""
     clock = Clock()
-    limiter = RateLimiter(rate, burst, clock)
+    limiter = RateLimiter(rate, burst, clock, clock.elapsed)
     clock.ms += after_ms
     refusal = None
     while refusal is None:
@@ -213,34 +216,22 @@ def test_who_waits_as_told_is_let_through(rate: float, burst: int, after_ms: int
     assert limiter.take("key")[1] is None
 
 
-def test_a_clock_that_steps_back_takes_no_tokens_away() -> None:
-    """And gives none either until it goes on."""
-    clock = Clock()
-    limiter = RateLimiter(1, 2, clock)
-    assert limiter.take("key")[1] is None
-    clock.ms -= 60_000
-    assert limiter.take("key")[1] is None
-    assert limiter.take("key")[1] is not None
-    clock.ms += 1000
-    assert limiter.take("key")[1] is None
-
-
-@pytest.mark.xfail(strict=True, reason="a step of the clock back and forth fills the bucket")
-def test_a_clock_that_steps_back_and_forth_gives_no_tokens() -> None:
-    """No time has passed."""
-    clock = Clock()
-    limiter = RateLimiter(1, 2, clock)
+@pytest.mark.parametrize("step_ms", [-60_000, 60_000])
+def test_a_clock_that_steps_gives_and_takes_no_tokens(step_ms: int) -> None:
+    """Tokens come with time that has passed, not with what the clock on the wall says."""
+    wall, passed = Clock(), Clock()
+    limiter = RateLimiter(1, 2, wall, passed.elapsed)
     assert [limiter.take("key")[1] is None for _ in range(3)] == [True, True, False]
-    clock.ms -= 60_000
+    wall.ms += step_ms
     assert limiter.take("key")[1] is not None
-    clock.ms += 60_000
-    assert limiter.take("key")[1] is not None
+    passed.ms += 1000
+    assert limiter.take("key")[1] is None
 
 
 def test_without_a_rate_there_is_no_limit() -> None:
     """The headers say a million and the next second (contract 11)."""
     clock = Clock()
-    limiter = RateLimiter(0, 1, clock)
+    limiter = RateLimiter(0, 1, clock, clock.elapsed)
     for _ in range(1000):
         headers, refusal = limiter.take("key")
         assert refusal is None
@@ -310,7 +301,7 @@ def test_figures_tell_the_release_and_the_process() -> None:
     [
         (None, None), (b"*", None), (b" * ", None), (b'"3"', {3}), (b' "3" , "4"', {3, 4}),
         (b'W/"3"', set()), (b'W/"3", "4"', {4}), (b'"abc"', set()), (b'""', set()),
-        (b'"-1"', set()), (b'"\xb2"', set()), (b'"' + b"9" * 500 + b'"', {int("9" * 18)}),
+        (b'"-1"', set()), (b'"\xb2"', set()), (b'"' + b"9" * 500 + b'"', set()),
     ],
 )  # fmt: skip
 def test_if_match_names_versions(header: bytes | None, versions: set[int] | None) -> None:
@@ -327,7 +318,6 @@ def test_a_bad_if_match_is_refused_by_its_name(header: bytes) -> None:
     assert caught.value.details[0].field == "If-Match"
 
 
-@pytest.mark.xfail(strict=True, reason="tags are compared as numbers")
 def test_if_match_compares_tags_letter_by_letter() -> None:
     """No answer ever had this tag, so no version is meant (RFC 9110, 8.8.3.2)."""
     assert requests.if_match_of({b"if-match": b'"03"'}) == set()
@@ -555,7 +545,6 @@ def test_a_key_is_for_this_user_only(tmp_path: Path) -> None:
         serialization.load_pem_private_key(pair.key.read_bytes(), None)
 
 
-@pytest.mark.xfail(strict=True, reason="the mode of a file that is there is left as it is")
 def test_a_new_key_is_for_this_user_only_also_in_a_file_that_was_there(tmp_path: Path) -> None:
     """A secret is not written where others read."""
     key = tmp_path / "chat.db.key.pem"
@@ -565,7 +554,6 @@ def test_a_new_key_is_for_this_user_only_also_in_a_file_that_was_there(tmp_path:
     assert key.stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.xfail(strict=True, reason="nobody looks whether it is still valid")
 def test_a_certificate_is_made_anew_when_it_has_run_out(tmp_path: Path) -> None:
     """Eleven years later."""
     pair = tls.self_signed(tmp_path / "chat.db", "127.0.0.1", NOW_MS)
@@ -575,7 +563,6 @@ def test_a_certificate_is_made_anew_when_it_has_run_out(tmp_path: Path) -> None:
     assert certificate_of(pair).not_valid_after_utc > now
 
 
-@pytest.mark.xfail(strict=True, reason="nobody looks whether the key can be used")
 def test_a_pair_that_does_not_belong_together_is_made_anew(tmp_path: Path) -> None:
     """Interrupted between its two files, a renewal leaves one."""
     pair = tls.self_signed(tmp_path / "chat.db", "127.0.0.1", NOW_MS)

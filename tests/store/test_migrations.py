@@ -236,7 +236,6 @@ def openers() -> Iterator[list["subprocess.Popen[str]"]]:
         process.communicate(timeout=20)
 
 
-@pytest.mark.xfail(strict=False, reason="one round in 15: a busy journal, or taken for foreign")
 def test_processes_that_open_one_fresh_file_at_once_all_succeed(
     openers: list["subprocess.Popen[str]"], tmp_path: Path
 ) -> None:

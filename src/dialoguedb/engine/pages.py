@@ -177,7 +177,11 @@ def _decode(text: str) -> Cursor:
     except (binascii.Error, ValueError, msgspec.DecodeError):
         raise _bad_cursor() from None
     good = cursor.version == _CURSOR_VERSION and cursor.order in ("asc", "desc")
-    if not good or not EARLIEST_MS <= cursor.at <= LATEST_MS or cursor.after < -1:
+    if (
+        not good
+        or not EARLIEST_MS <= cursor.at <= LATEST_MS
+        or not -1 <= cursor.after <= _LAST_NUMBER
+    ):
         raise _bad_cursor()
     return cursor
 

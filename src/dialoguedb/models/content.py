@@ -95,7 +95,7 @@ def _check_images(parts: list[dict[str, Any]], limits: Limits) -> int:
     for image in found:
         if image.payload is None:
             continue
-        payload_bytes += len(image.payload)
+        payload_bytes += len(documents.text_of(image.payload).encode()) - 2  # without quotes
         size = len(_NOT_BASE64_DIGITS.sub("", image.payload)) * 3 // 4
         if size > limits.max_image_bytes:
             raise ImageTooLarge(

@@ -4,8 +4,9 @@ The text is compact and says what was sent: the order and the doubling of keys, 
 numbers. Only white space and needless escapes in strings go.
 """
 
+import json
+import math
 import re
-from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -22,7 +23,9 @@ _decode = msgspec.json.Decoder().decode
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 #: Possessive: a string of megabytes is one step, not one for each character.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_BRACKET = re.compile(rb"[\[\]{}]")
 _MANY_DIGITS = re.compile(rb"\d{309}")
+_LONG_NUMBER = re.compile(rb"(?<![0-9.])\d{309,}+(?:\.\d+)?+(?:[eE][+-]?\d+)?+")
 
 
 def value_of(text: bytes | msgspec.Raw, *, levels: int = MAX_NESTING) -> Any:
@@ -42,10 +45,11 @@ def value_of(text: bytes | msgspec.Raw, *, levels: int = MAX_NESTING) -> Any:
         raise _too_big() from None
     except (msgspec.DecodeError, ValueError) as error:
         raise InvalidJson(f"The body is not valid JSON: {_reason(error)}") from None
+    # On the text and not on the value, in which a doubled key hides what stands under its first.
     data = bytes(text)
-    if data.count(b"[") + data.count(b"{") > levels and _deeper_than(value, levels):
+    if data.count(b"[") + data.count(b"{") > levels and _depth(data) > levels:
         raise _too_deep()
-    if _MANY_DIGITS.search(data) and _holds_big_number(value):
+    if _MANY_DIGITS.search(data) and _holds_big_number(data):
         raise _too_big()
     return value
 
@@ -65,39 +69,24 @@ def _too_big() -> InvalidJson:
     return InvalidJson("The JSON holds a number that does not fit in a double")
 
 
-def _children(value: Any) -> Iterable[Any]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
+def _depth(data: bytes) -> int:
+    """Count the levels of arrays and objects in valid JSON text."""
+    deepest = level = 0
+    for bracket in _BRACKET.findall(_STRING.sub(b"", data)):
+        level += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, level)
+    return deepest
 
 
-def _deeper_than(value: Any, levels: int) -> bool:
-    layer = [value]
-    for _ in range(levels):
-        layer = [
-            child for node in layer for child in _children(node) if isinstance(child, dict | list)
-        ]
-        if not layer:
-            return False
-    return True
-
-
-def _holds_big_number(value: Any) -> bool:
-    rest = [value]
-    while rest:
-        node = rest.pop()
-        if isinstance(node, int) and not isinstance(node, bool):
-            try:
-                float(node)
-            except OverflowError:
-                return True
-        rest.extend(_children(node))
-    return False
+def _holds_big_number(data: bytes) -> bool:
+    """Tell whether valid JSON text holds a number beyond a double."""
+    numbers = _LONG_NUMBER.findall(_STRING.sub(b"", data))
+    return any(math.isinf(float(number)) for number in numbers)
 
 
 def compact(text: bytes | msgspec.Raw) -> str:
     """Take white space and needless escapes out of valid JSON text; all else stays as sent."""
-    data = bytes(text)
+    data = bytes(text).strip()
     if not data.startswith(b'"'):
         data = msgspec.json.format(data, indent=-1)
     if b"\\" in data:
@@ -124,6 +113,14 @@ def raw(text: str) -> msgspec.Raw:
 def members_of(text: bytes | str | msgspec.Raw) -> dict[str, msgspec.Raw]:
     """Split the JSON text of an object into its members; of a doubled key the last counts."""
     return _members.decode(text)
+
+
+def pairs_of(text: bytes | msgspec.Raw) -> list[tuple[str, Any]]:
+    """Split valid JSON text of an object into its pairs; a doubled key comes as often as it stands.
+
+    An object inside comes as a tuple, which no other JSON value is.
+    """
+    return list(json.loads(bytes(text), object_pairs_hook=tuple))
 
 
 def merge(text: str, patch: bytes | msgspec.Raw) -> str:

@@ -12,6 +12,7 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 _KEY = re.compile(rb"[\x20-\x7e]{1,255}")
+_VERSION = re.compile(r"[1-9][0-9]{0,17}")
 _TAG = re.compile(r'\s*(W/)?"([^"]*)"\s*')
 
 
@@ -104,6 +105,7 @@ def if_match_of(headers: Mapping[bytes, bytes]) -> frozenset[int] | None:
             raise InvalidParameter(
                 'Invalid If-Match: use the ETag of an answer, such as "3", or *', field="If-Match"
             )
-        if tag[1] is None and tag[2].isascii() and tag[2].isdigit():
-            versions.add(int(tag[2][:18]))
+        # A weak tag matches nothing (RFC 9110, 13.1.1), nor does one that no answer ever had.
+        if tag[1] is None and _VERSION.fullmatch(tag[2]):
+            versions.add(int(tag[2]))
     return frozenset(versions)

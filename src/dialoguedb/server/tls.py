@@ -2,6 +2,7 @@
 
 import datetime
 import ipaddress
+import os
 import socket
 import ssl
 from pathlib import Path
@@ -58,11 +59,11 @@ def self_signed(beside: Path, host: str, now_ms: int) -> Pair:
         beside.with_name(beside.name + ".cert.pem"), beside.with_name(beside.name + ".key.pem")
     )
     names = _names(host)
-    if pair.cert.exists() and pair.key.exists() and _covers(pair.cert, names):
+    now = datetime.datetime.fromtimestamp(now_ms / 1000, datetime.UTC)
+    if _serves(pair, names, now):
         return pair
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "DialogueDB self-signed")])
-    now = datetime.datetime.fromtimestamp(now_ms / 1000, datetime.UTC)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -80,20 +81,22 @@ def self_signed(beside: Path, host: str, now_ms: int) -> Pair:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    pair.key.touch(mode=0o600)
-    pair.key.write_bytes(secret)
+    pair.key.unlink(missing_ok=True)  # its mode would stay
+    with os.fdopen(os.open(pair.key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(secret)
     pair.cert.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     return pair
 
 
-def _covers(cert: Path, names: list[x509.GeneralName]) -> bool:
-    """Tell whether a certificate of ours names all these; one that cannot be read names none."""
+def _serves(pair: Pair, names: list[x509.GeneralName], now: datetime.datetime) -> bool:
+    """Tell whether a pair of ours is there, whole, valid, and names all these."""
     try:
-        there = x509.load_pem_x509_certificate(cert.read_bytes())
+        there = x509.load_pem_x509_certificate(pair.cert.read_bytes())
         stated = there.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (ValueError, x509.ExtensionNotFound):
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(pair.cert, pair.key)
+    except (OSError, ValueError, x509.ExtensionNotFound):
         return False
-    return set(names) <= set(stated)
+    return set(names) <= set(stated) and there.not_valid_after_utc > now
 
 
 def _names(host: str) -> list[x509.GeneralName]:

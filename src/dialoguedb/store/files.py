@@ -5,18 +5,20 @@ Nothing is changed in a file that is not ours, that a newer release wrote, or wh
 
 import os
 import re
+import time
 from pathlib import Path
 from typing import NamedTuple
 
 import apsw
 
 from dialoguedb.errors import StoreError
-from dialoguedb.runtime import Runtime
+from dialoguedb.runtime import Runtime, monotonic_s
 from dialoguedb.store import ledger
 
 #: "DDB1": says in the file's header whose it is.
 APPLICATION_ID = 0x44444231
 BUSY_TIMEOUT_MS = 10_000
+_RETRY_S = 0.01
 CACHE_KIB = 16 * 1024
 KEY_BYTES = 32
 #: Of SQLite's write-ahead log (its file format, section 4.1).
@@ -95,7 +97,7 @@ class SqliteFile(NamedTuple):
                 if connection.readonly("main"):
                     raise apsw.ReadOnlyError("the file opens for reading only")
                 self._check_owner(connection)
-                connection.pragma("journal_mode", "wal")
+                self._keep_a_log(connection)
                 connection.pragma("synchronous", 2)
                 connection.pragma("foreign_keys", 1)
                 connection.pragma("journal_size_limit", 64 * 1024 * 1024)
@@ -119,19 +121,34 @@ class SqliteFile(NamedTuple):
 
     def _check_owner(self, connection: apsw.Connection) -> None:
         """Refuse a file of another program or of a newer release before anything is written."""
-        owner = connection.pragma("application_id")
-        empty = connection.execute("SELECT COUNT(*) FROM sqlite_schema").fetchone() == (0,)
-        if owner != APPLICATION_ID and not empty:
+        connection.execute("BEGIN").close()  # one state: another process may be making the file
+        try:
+            owner = connection.pragma("application_id")
+            ((tables,),) = connection.execute("SELECT COUNT(*) FROM sqlite_schema").fetchall()
+            version = connection.pragma("user_version")
+        finally:
+            connection.execute("COMMIT").close()
+        if owner != APPLICATION_ID and tables:
             raise StoreError(
                 f"{self.path} is an SQLite database of another program; name another file"
             )
         newest = ledger.migrations("sqlite")[-1].number
-        version = connection.pragma("user_version")
         if version > newest:
             raise StoreError(
                 f"{self.path} has schema {version} and this release knows schema {newest}: a newer "
                 "release wrote it. Run that release or a later one; nothing was changed"
             )
+
+    def _keep_a_log(self, connection: apsw.Connection) -> None:
+        """Turn the log on; SQLite does not wait for another process that does the same."""
+        until_s = monotonic_s() + BUSY_TIMEOUT_MS / 1000
+        while connection.pragma("journal_mode") != "wal":
+            try:
+                connection.pragma("journal_mode", "wal")
+            except apsw.BusyError:
+                if monotonic_s() > until_s:
+                    raise
+                time.sleep(_RETRY_S)
 
     def _migrate(self, connection: apsw.Connection, runtime: Runtime) -> None:
         """Apply the migrations that the file has not had, each in a transaction of its own."""

@@ -65,9 +65,6 @@ INSERT INTO spaces (project_id, namespace)
 SELECT p.id, :namespace FROM projects AS p WHERE p.id = :project_id AND p.deleting IS NULL
 RETURNING id
 
--- spaces_of_project --
-SELECT id, namespace FROM spaces WHERE project_id = :project_id ORDER BY id
-
 -- spaces_delete --
 DELETE FROM spaces WHERE project_id = :project_id
 

@@ -69,7 +69,10 @@ class Runtime:
         return taken
 
     def ordinal(self) -> int:
-        """Make an insertion number: it rises in the process and roughly follows the clock."""
+        """Make an insertion number: it rises in the process and roughly follows the clock.
+
+        Two processes can make the same one; where order must be total, an id breaks the tie.
+        """
         with self._lock:
             self._last_ordinal = max(self._last_ordinal + 1, self.now() << 20)
             return self._last_ordinal

@@ -189,7 +189,7 @@ def list_(caller: Caller, request: ListDialogues) -> Task[DialoguePage]:
     def work(tx: ReadTx) -> DialoguePage:
         found = stored.page(tx, thread_of, asked.cursor.order, **asked.window)
         items = [_struct(tx, Stored._make(row)) for row in found[0]]
-        page = pages.take(asked, found, items, position=(10, 14))
+        page = pages.take(asked, found, items, position=(10, 14, 1))
         return DialoguePage(items=page.items, next=page.next)
 
     return Task(Scope(caller.project_id, asked.cursor.namespace), work)

@@ -79,7 +79,7 @@ def list_(caller: Caller, request: ListMemories) -> Task[MemoryPage]:
     def work(tx: ReadTx) -> MemoryPage:
         found = stored.page(tx, asked.cursor.order, **asked.window)
         items = [stored.of_row(row, tx.scope.namespace) for row in found[0]]
-        page = pages.take(asked, found, items, position=(8, 2))
+        page = pages.take(asked, found, items, position=(8, 2, 1))
         return MemoryPage(items=page.items, next=page.next)
 
     return Task(Scope(caller.project_id, asked.cursor.namespace), work)

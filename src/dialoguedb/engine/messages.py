@@ -193,7 +193,7 @@ def page_of(tx: ReadTx, asked: pages.Question) -> MessagePage:
     found = stored.page(tx, asked.cursor.parent, asked.cursor.order, **asked.window)
     namespace = tx.scope.namespace
     items = [stored.of_row(row, namespace) for row in found[0]]
-    page = pages.take(asked, found, items, position=(2, 3))
+    page = pages.take(asked, found, items, position=(2, 3, 4))
     return MessagePage(items=page.items, next=page.next)
 
 

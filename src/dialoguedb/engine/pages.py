@@ -21,8 +21,8 @@ _CURSOR_VERSION = 1
 class Cursor(Struct, array_like=True, frozen=True, kw_only=True):
     """What a `next` carries: the whole question, and how far it has been answered.
 
-    `parent` is the dialogue whose messages or threads are listed; `at` and `after` are the time
-    (milliseconds) and the number of the last item given.
+    `parent` is the dialogue whose messages or threads are listed; `at`, `after` and `last` are the
+    time (milliseconds), the number and the id of the last item given.
     """
 
     version: int = _CURSOR_VERSION
@@ -36,6 +36,7 @@ class Cursor(Struct, array_like=True, frozen=True, kw_only=True):
     end_date: str
     at: int
     after: int
+    last: str
 
 
 class Question(NamedTuple):
@@ -45,8 +46,8 @@ class Question(NamedTuple):
     limit: int
 
     @property
-    def window(self) -> dict[str, int]:
-        """The bounds for a statement: `start` <= created < `stop`, beyond (`at`, `after`)."""
+    def window(self) -> dict[str, Any]:
+        """The bounds for a statement: `start` <= created < `stop`, beyond the last item given."""
         period = Period(EARLIEST_MS, LATEST_MS + 1)
         if self.cursor.created:
             period = parse_prefix(self.cursor.created)
@@ -66,6 +67,7 @@ class Question(NamedTuple):
             "stop": stop,
             "at": at,
             "after": self.cursor.after,
+            "last": self.cursor.last,
             "limit": self.limit,
         }
 
@@ -139,6 +141,7 @@ def first(
         end_date=end_date,
         at=EARLIEST_MS if ascending else LATEST_MS,
         after=-1 if ascending else _LAST_NUMBER,
+        last="",
     )
 
 
@@ -146,7 +149,7 @@ def take(
     asked: Question,
     found: tuple[list[Row], bool],
     items: list[T],
-    position: tuple[int, int],
+    position: tuple[int, int, int],
 ) -> Page[T]:
     """Make a page of what a statement gave.
 
@@ -154,14 +157,13 @@ def take(
         asked: the question.
         found: the rows, and whether there are more.
         items: made of the rows.
-        position: the columns of a row's time and number.
+        position: the columns of a row's time, number and id.
     """
     rows, more = found
     if not more:
         return Page(items, None)
-    at, after = position
-    last = msgspec.structs.replace(asked.cursor, at=rows[-1][at], after=rows[-1][after])
-    return Page(items, encode(last))
+    at, after, last = (rows[-1][column] for column in position)
+    return Page(items, encode(msgspec.structs.replace(asked.cursor, at=at, after=after, last=last)))
 
 
 def encode(cursor: Cursor) -> str:

@@ -272,6 +272,11 @@ def access_of_project(tx: ReadTx, project_id: str, key_id: str) -> Access | None
     return Access(row.id, bool(row.immutable), key_id) if row else None
 
 
+def glance(tx: ReadTx) -> None:
+    """Prove that the store can be read: a work for `/ready`."""
+    stored.find_by_name(tx, DEFAULT_PROJECT)
+
+
 def touch(tx: WriteTx) -> None:
     """Prove that the store can be written: a work for `/ready`."""
     stored.touch(tx)

@@ -42,7 +42,7 @@ def tags(value: list[str], limits: Limits) -> Sequence[DialogueDBError]:
     """Check tags by 3.4: at most 10, each 1..64 characters."""
     found: list[DialogueDBError] = []
     if len(value) > MAX_TAGS:
-        found.append(_invalid("", f"at most {MAX_TAGS} tags are allowed", "TOO_MANY"))
+        return [_invalid("", f"at most {MAX_TAGS} tags are allowed", "TOO_MANY")]
     for index, tag in enumerate(value):
         if not tag:
             found.append(_invalid(f"[{index}]", "must not be empty"))

@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from dialoguedb.engine import Task
-from dialoguedb.errors import DialogueDBError
 from dialoguedb.store.protocol import (
     Job,
     Outcome,
@@ -87,9 +86,9 @@ class Carrier:
         """Let go of the turn's snapshot, and commit the writes that have come."""
         self._in_turn = False
         if self._snapshot is not None:
-            self._snapshot.close()
-            self._snapshot = None
+            snapshot, self._snapshot = self._snapshot, None
             self._seen.clear()
+            snapshot.close()
         self._commit()
 
     async def write(self, task: Task[T], *, short: bool = True) -> T:
@@ -110,7 +109,7 @@ class Carrier:
         self._committing = True
         try:
             self.store.submit(writes, here=True)
-        except DialogueDBError as error:
+        except Exception as error:  # noqa: BLE001 - it belongs to those who wait for an answer
             self._settle_group([Outcome(job.token, None, error) for job in writes])
 
     def _one_done(self, outcomes: Sequence[Outcome]) -> None:

@@ -18,7 +18,7 @@ from dialoguedb.server.carrier import INLINE_BYTES, Carrier
 from dialoguedb.server.limits import Headers, RateLimiter
 from dialoguedb.server.metrics import Metrics
 from dialoguedb.server.requests import ClientGone, Receive, Scope
-from dialoguedb.server.routes import Match, Routes
+from dialoguedb.server.routes import Match, Routes, decoded
 from dialoguedb.server.service import Service
 from dialoguedb.settings import Settings
 from dialoguedb.store.protocol import ReadTx
@@ -45,7 +45,7 @@ class _Call:
     def __init__(self, request_id: str, scope: Scope) -> None:
         self.request_id = request_id
         self.method: str = scope["method"]
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.headers = requests.headers_of(scope)
         self.operation = _UNKNOWN
         self.project_id = ""
         self.key_id = ""
@@ -144,7 +144,7 @@ class Dispatch:
     ) -> tuple[Operation, engine.Task[Any]]:
         """Read the request and prepare what it asks for; it takes long where the body is long."""
         operation = _meant(match, body)
-        request = self._readers[operation.name].read(match.path, query, body)
+        request = self._readers[operation.name].read(decoded(match.path), query, body)
         caller = Caller(
             project_id=access.project_id,
             immutable=access.immutable,

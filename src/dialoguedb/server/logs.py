@@ -34,7 +34,7 @@ def configure(level: str) -> None:
     """Send the logs of the server and of the HTTP library to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
-    for name, least in (("dialoguedb", level), ("uvicorn", "warning")):
+    for name, least in (("dialoguedb", level), ("uvicorn", "warning"), ("asyncio", "error")):
         logger = logging.getLogger(name)
         logger.handlers = [handler]
         logger.propagate = False

@@ -20,6 +20,16 @@ class ClientGone(Exception):
     """The client has closed the connection before its request was complete."""
 
 
+def headers_of(scope: Scope) -> dict[bytes, bytes]:
+    """Give the headers by name; one that comes several times is a list (RFC 9110, 5.3)."""
+    found: dict[bytes, bytes] = dict(scope["headers"])
+    if len(found) < len(scope["headers"]):
+        found.clear()
+        for name, value in scope["headers"]:
+            found[name] = found[name] + b", " + value if name in found else value
+    return found
+
+
 async def body_of(receive: Receive, headers: Mapping[bytes, bytes]) -> bytes:
     """Read the body, up to 36 MiB.
 

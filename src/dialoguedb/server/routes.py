@@ -1,6 +1,6 @@
 """Find the operation of a method and a path, as the table says."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -11,7 +11,7 @@ PREFIX = "/api/v1"
 
 
 class Match(NamedTuple):
-    """The operations of a route (two where the body decides) and the fields in its path."""
+    """The operations of a route (two where the body decides), and its path's fields as sent."""
 
     operations: tuple[Operation, ...]
     path: dict[str, str]
@@ -54,7 +54,6 @@ class Routes:
         Raises:
             RouteNotFound: no such path.
             MethodNotAllowed: the path takes other methods; they are in `Allow`.
-            InvalidParameter: a segment is not UTF-8.
         """
         path = raw_path.removeprefix(PREFIX) if raw_path.startswith(PREFIX + "/") else raw_path
         if path.endswith("/"):
@@ -76,10 +75,17 @@ class Routes:
         if found is None:
             allowed = ", ".join(sorted(node.methods))
             raise MethodNotAllowed(f"This path takes {allowed}", headers={"Allow": allowed})
-        fields = {
-            name: _decoded(value, name) for name, value in zip(found[0][1], values, strict=True)
-        }
+        fields = dict(zip(found[0][1], values, strict=True))
         return Match(tuple(operation for operation, _ in found), fields)
+
+
+def decoded(path: Mapping[str, str]) -> dict[str, str]:
+    """Percent-decode the fields of a path, once (contract 1.3).
+
+    Raises:
+        InvalidParameter: one is not UTF-8.
+    """
+    return {name: _decoded(value, name) for name, value in path.items()}
 
 
 def _decoded(value: str, name: str) -> str:

@@ -48,6 +48,8 @@ class Service:
     async def _ready(self) -> Answer:
         """Read and write the store for real: an open file can still be a full disk."""
         try:
+            self._carrier.store.check()
+            self._carrier.store.read(None, projects.glance)
             await self._carrier.write(Task(None, projects.touch))
         except DialogueDBError as error:
             log.warning("not ready: %s", error.message)

@@ -1,7 +1,7 @@
 """Dialogues in the store: rows to Structs and back."""
 
 import hashlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec import UNSET, UnsetType
 
@@ -116,7 +116,7 @@ def get(tx: ReadTx, dialogue_id: str) -> Stored | None:
     return Stored._make(row) if row else None
 
 
-def page(tx: ReadTx, thread_of: str | None, order: str, **window: int) -> tuple[list[Row], bool]:
+def page(tx: ReadTx, thread_of: str | None, order: str, **window: Any) -> tuple[list[Row], bool]:
     """Give the rows of a page by (created, inserted); of threads only, with `thread_of`."""
     if thread_of is None:
         return tx.page(f"dialogues_list_{order}", texts=(15, 16), **window)

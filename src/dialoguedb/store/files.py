@@ -60,6 +60,14 @@ class SqliteFile(NamedTuple):
             self._check_encrypted()
         return connection
 
+    def identity(self) -> tuple[int, int] | None:
+        """Give device and number of the file at the path; None when there is none."""
+        try:
+            there = self.path.stat()
+        except OSError:
+            return None
+        return there.st_dev, there.st_ino
+
     def open_reader(self) -> apsw.Connection:
         """Open the file for reading only; it must have been opened for writing before."""
         return self._open(apsw.SQLITE_OPEN_READONLY)

@@ -1,5 +1,7 @@
 """Memories in the store: rows to Structs and back."""
 
+from typing import Any
+
 from msgspec import UNSET
 
 from dialoguedb.models import documents
@@ -58,7 +60,7 @@ def get(tx: ReadTx, memory_id: str) -> Memory | None:
     return of_row(row, tx.scope.namespace) if row else None
 
 
-def page(tx: ReadTx, order: str, **window: int) -> tuple[list[Row], bool]:
+def page(tx: ReadTx, order: str, **window: Any) -> tuple[list[Row], bool]:
     """Give the rows of a page by (created, inserted), and whether there are more."""
     return tx.page(f"memories_list_{order}", texts=(5, 6), **window)
 

@@ -1,7 +1,7 @@
 """Messages in the store: rows to Structs and back."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec import UNSET, Raw, UnsetType
 
@@ -146,6 +146,6 @@ def delete_of_dialogue(tx: WriteTx, dialogue_id: str) -> list[str]:
     return [row[1] for row in tx.all("messages_delete_of_dialogue", dialogue_id=dialogue_id)]
 
 
-def page(tx: ReadTx, dialogue_id: str, order: str, **window: int) -> tuple[list[Row], bool]:
+def page(tx: ReadTx, dialogue_id: str, order: str, **window: Any) -> tuple[list[Row], bool]:
     """Give the rows of a page by (created, sequence), and whether there are more."""
     return tx.page(f"messages_list_{order}", texts=(7, 10), dialogue_id=dialogue_id, **window)

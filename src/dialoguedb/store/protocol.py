@@ -138,6 +138,13 @@ class Store(Protocol):
                 waited for elsewhere. For short works and a thread that must not wait.
         """
 
+    def check(self) -> None:
+        """See whether the database is still where it was opened.
+
+        Raises:
+            ServiceUnavailable: it is not.
+        """
+
     def close(self) -> None:
         """Finish what was submitted, then close the database."""
 

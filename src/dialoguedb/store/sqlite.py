@@ -5,7 +5,6 @@ each, committed with `synchronous=FULL`, and only then are the outcomes told.
 """
 
 import logging
-import queue
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -54,15 +53,14 @@ class _Snapshot:
         """See `protocol.Snapshot`."""
         tx = Tx(self._session, scope, self._store.runtime, self._most_bytes)
         try:
-            if scope is not None:
-                tx.find_space(self._store.spaces)
+            if scope is not None and tx.find_space(self._store.spaces):
+                tx.remember_space(self._store.spaces)
             return work(tx)
         except apsw.Error as error:
             raise translated(error) from error
 
     def close(self) -> None:
         """See `protocol.Snapshot`."""
-        self._session.control("COMMIT")
         self._store.give_back(self._session)
 
 
@@ -74,6 +72,14 @@ class _Group(NamedTuple):
 
     jobs: Sequence[Job]
     done: Done | None = None
+
+
+class _NotBegunError(Exception):
+    """No transaction could be begun, so nothing has happened."""
+
+    def __init__(self, reason: apsw.Error) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
 
 
 class SqliteStore:
@@ -91,14 +97,16 @@ class SqliteStore:
         self.file = file
         self.runtime = runtime
         self._session = Session(file.open_writer(runtime))
+        self._identity = file.identity()
         self._checkpointer = Checkpointer(file, self._session.connection)
         self._readers: deque[Session] = deque()
         self.spaces: dict[Scope, int] = {}
         self._seen = 0  # the state of the file that `spaces` were read from
-        self._groups: queue.SimpleQueue[_Group | None] = queue.SimpleQueue()
-        #: Held by who has a transaction open for writing; handed on with a group that is begun.
-        self._writing = threading.Lock()
-        self._closing = threading.Lock()
+        #: Guards the five below: who writes, and what waits.
+        self._turn = threading.Condition()
+        self._waiting: deque[_Group] = deque()
+        self._begun: _Group | None = None
+        self._writing = False
         self._closed = False
         self._writer = threading.Thread(target=self._run, name="dialoguedb-writer", daemon=True)
         self._writer.start()
@@ -118,14 +126,20 @@ class SqliteStore:
         if self._closed:
             raise ServiceUnavailable("The server is shutting down")
         try:
-            session = self._readers.pop()
-        except IndexError:
-            session = Session(self.file.open_reader())
-        session.control("BEGIN")
+            session = self._readers.pop() if self._readers else Session(self.file.open_reader())
+            session.control("BEGIN")
+        except apsw.Error as error:
+            raise translated(error) from error
         return _Snapshot(self, session, most_bytes)
 
     def give_back(self, session: Session) -> None:
-        """Take back the connection of a snapshot that has been closed."""
+        """Take back the connection of a snapshot; one that has failed is not used again."""
+        try:
+            session.control("COMMIT")
+        except apsw.Error as error:
+            log.warning("a connection is given up: %s", error)
+            session.close()
+            return
         if self._closed:
             session.close()
         else:
@@ -135,15 +149,20 @@ class SqliteStore:
 
     def submit(self, jobs: Sequence[Job], *, here: bool = False) -> None:
         """See `protocol.Store`."""
-        group = self._begun(jobs) if here else _Group(jobs)
-        with self._closing:
-            if not self._closed:
-                self._groups.put(group)
-                return
-        if group.done is not None:
-            self._undo()
-            self._writing.release()
-        raise ServiceUnavailable("The server is shutting down")
+        with self._turn:
+            if self._closed:
+                raise ServiceUnavailable("The server is shutting down")
+            mine = here and not self._writing and not self._waiting
+            if mine:
+                self._writing = True
+            else:
+                self._waiting.append(_Group(jobs))
+            self._turn.notify()
+        if mine:
+            begun = self._begin_here(jobs)
+            with self._turn:
+                self._begun = begun
+                self._turn.notify()
 
     def write(self, scope: Scope | None, work: WriteWork[T]) -> T:
         """See `protocol.Store`."""
@@ -153,27 +172,49 @@ class SqliteStore:
 
     def close(self) -> None:
         """See `protocol.Store`."""
-        with self._closing:
+        with self._turn:
             if self._closed:
                 return
             self._closed = True
-            self._groups.put(None)
+            self._turn.notify()
         self._writer.join()
         self._checkpointer.close()
         while self._readers:
             self._readers.pop().close()
         self._session.close()
 
+    def check(self) -> None:
+        """See `protocol.Store`."""
+        if self.file.identity() != self._identity:
+            raise ServiceUnavailable(
+                "The database file has been removed or replaced under the server; restart it"
+            )
+
     def _run(self) -> None:
         """Be the writer thread: take what has come, commit it together, tell the outcomes."""
-        while (group := self._groups.get()) is not None:
-            if group.done is None:
-                self._writing.acquire()
+        while (group := self._next()) is not None:
             try:
                 outcomes = self._commit(group)
-            finally:
-                self._writing.release()
+            except Exception as error:  # noqa: BLE001 - the edge of the writer thread: it must live on
+                self._undo()
+                outcomes = [Outcome(job.token, None, translated(error)) for job in group.jobs]
+            with self._turn:
+                self._writing = False
             _tell(group.jobs, outcomes)
+
+    def _next(self) -> "_Group | None":
+        """Wait for a group: one that has been begun, else the first that waits; None at the end."""
+        with self._turn:
+            while True:
+                if self._begun is not None:
+                    group, self._begun = self._begun, None
+                    return group
+                if self._waiting and not self._writing:
+                    self._writing = True
+                    return self._waiting.popleft()
+                if self._closed and not self._writing:
+                    return None
+                self._turn.wait()
 
     def _commit(self, group: _Group) -> list[Outcome]:
         """Commit works together; should that fail as a whole, each by itself."""
@@ -192,39 +233,49 @@ class SqliteStore:
         """
         try:
             done = self._begin(group.jobs) if group.done is None else group.done
-            self._session.control("COMMIT")
+        except _NotBegunError as error:
+            return [Outcome(job.token, None, translated(error.reason)) for job in group.jobs]
         except Exception as error:  # noqa: BLE001 - the edge of the writer thread: it must live on
+            self._undo()
+            return (
+                [Outcome(job.token, None, translated(error)) for job in group.jobs]
+                if last
+                else None
+            )
+        try:
+            self._session.control("COMMIT")
+        except apsw.Error as error:
             self._undo()
             if not last:
                 return None
-            self._bury(error)
+            self._bury()
             return [Outcome(job.token, None, translated(error)) for job in group.jobs]
         for tx, outcome in done:
             if outcome.error is None:
+                tx.remember_space(self.spaces)
                 tx.committed()
         return [outcome for _, outcome in done]
 
-    def _begun(self, jobs: Sequence[Job]) -> _Group:
-        """Begin a transaction and run works in it, unless somebody else is writing.
+    def _begin_here(self, jobs: Sequence[Job]) -> "_Group":
+        """Begin a transaction in the calling thread and run works in it, without waiting.
 
         Whatever goes wrong is left to the writer thread, which may wait and try again.
         """
-        if not self._writing.acquire(blocking=False):
-            return _Group(jobs)
         connection = self._session.connection
+        connection.set_busy_timeout(0)
         try:
-            connection.set_busy_timeout(0)
-            done = self._begin(jobs)
+            return _Group(jobs, self._begin(jobs))
         except Exception:  # noqa: BLE001 - the writer thread meets it again, and tells it
             self._undo()
-            self._writing.release()
             return _Group(jobs)
         finally:
             connection.set_busy_timeout(BUSY_TIMEOUT_MS)
-        return _Group(jobs, done)
 
     def _begin(self, jobs: Sequence[Job]) -> Done:
-        self._session.control("BEGIN IMMEDIATE")
+        try:
+            self._session.control("BEGIN IMMEDIATE")
+        except apsw.Error as error:
+            raise _NotBegunError(error) from error
         self._forget_spaces_if_changed()
         done = [self._work(job) for job in jobs]
         self._finish(done)
@@ -278,7 +329,7 @@ class SqliteStore:
             except apsw.Error:
                 log.exception("a transaction could not be rolled back")
 
-    def _bury(self, error: BaseException) -> None:
+    def _bury(self) -> None:
         """Take away what a failed commit may have left in the log on disk.
 
         A commit can fail after its frames have reached the file; nobody sees them, but a start
@@ -286,8 +337,6 @@ class SqliteStore:
         The next commit writes over them, so one is made before the error is told; and where the
         disk does not even take that, the log is cut behind what has been committed.
         """
-        if not isinstance(error, apsw.Error):
-            return
         try:
             version = self._session.connection.pragma("user_version")
             self._session.control(f"BEGIN IMMEDIATE; PRAGMA user_version = {version}; COMMIT")
@@ -333,6 +382,10 @@ def translated(error: BaseException) -> BaseException:
     if isinstance(error, apsw.IOError | apsw.CantOpenError):
         log.error("the disk failed: %s", error)
         return ServiceUnavailable("The disk did not take or give the data; nothing was stored")
+    emptied = isinstance(error, apsw.SQLError) and "no such table" in str(error)
+    if emptied or isinstance(error, apsw.CorruptError | apsw.NotADBError):
+        log.critical("the database file is damaged: %s", error)
+        return ServiceUnavailable("The database file is damaged; restore a backup")
     if isinstance(error, DialogueDBError):
         return error
     if isinstance(error, WallBroken):

@@ -85,17 +85,13 @@ class Tx:
         self.runtime = runtime
 
     def find_space(self, known: dict[Scope, int]) -> bool:
-        """Bind the space if there is one; `known` are numbers that are on disk."""
-        space = known.get(self.scope)
-        if space is None:
+        """Bind the space if there is one; `known` holds numbers that are on disk, only those."""
+        self._space = known.get(self.scope, NO_SPACE)
+        if self._space == NO_SPACE:
             sql = self._statements["spaces_find"].sql
             found = self._session.all(sql, self.scope._asdict())
-            if not found:
-                return False
-            space = found[0][0]
-            self._remember(known, space)
-        self._space = space
-        return True
+            self._space = found[0][0] if found else NO_SPACE
+        return self._space != NO_SPACE
 
     def make_space(self, known: dict[Scope, int]) -> None:
         """Bind the space; a write makes it if it has to."""
@@ -106,10 +102,15 @@ class Tx:
                 raise Unauthorized("The project of this key has been deleted")
             self._space = made[0][0]
 
-    def _remember(self, known: dict[Scope, int], space: int) -> None:
-        if len(known) >= MAX_SPACES:
-            known.clear()
-        known[self.scope] = space
+    def remember_space(self, known: dict[Scope, int]) -> None:
+        """Keep the number for those who come later.
+
+        Only for what is on disk: a number that is rolled back goes to another space next.
+        """
+        if self._space != NO_SPACE:
+            if len(known) >= MAX_SPACES:
+                known.clear()
+            known[self.scope] = self._space
 
     def one(self, statement: str, **params: Param) -> Row | None:
         """See `protocol.ReadTx`."""
@@ -156,7 +157,7 @@ class Tx:
             for row in cursor.execute(named.sql, params):
                 if row[0] != space:
                     raise WallBroken(f"{statement} gave a row of another space")
-                size += len(row[one] or "") + len(row[other] or "")
+                size += _bytes_of(row[one]) + _bytes_of(row[other])
                 if len(page) == limit:
                     return page, True
                 if size > most:
@@ -195,3 +196,9 @@ class Tx:
         """Do what was to be done after the commit."""
         for act in self._acts:
             act()
+
+
+def _bytes_of(text: str | None) -> int:
+    if text is None:
+        return 0
+    return len(text) if text.isascii() else len(text.encode())

@@ -69,8 +69,9 @@ CREATE TABLE dialogues (
     PRIMARY KEY (space_id, id)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX dialogues_by_created ON dialogues (space_id, created, inserted);
-CREATE INDEX dialogues_by_parent ON dialogues (space_id, thread_of, created, inserted)
+-- Two processes can give the same insertion number; the id makes the order one.
+CREATE INDEX dialogues_by_created ON dialogues (space_id, created, inserted, id);
+CREATE INDEX dialogues_by_parent ON dialogues (space_id, thread_of, created, inserted, id)
     WHERE thread_of IS NOT NULL;
 
 -- State and metadata apart from the row that every append rewrites; absent when both are empty.
@@ -125,7 +126,7 @@ CREATE TABLE memories (
     PRIMARY KEY (space_id, id)
 ) STRICT;
 
-CREATE INDEX memories_by_created ON memories (space_id, created, inserted);
+CREATE INDEX memories_by_created ON memories (space_id, created, inserted, id);
 
 -- What a request with an idempotency key made, for 24 hours.
 CREATE TABLE replies (

@@ -13,8 +13,8 @@ SELECT d.space_id, d.id, d.request_id, d.thread_of, d.label, d.tags, d.total_mes
 FROM dialogues AS d
 LEFT JOIN dialogue_documents AS x ON x.space_id = d.space_id AND x.dialogue_id = d.id
 WHERE d.space_id = :space AND d.created >= :start AND d.created < :stop
-    AND (d.created, d.inserted) > (:at, :after)
-ORDER BY d.created, d.inserted LIMIT :limit
+    AND (d.created, d.inserted, d.id) > (:at, :after, :last)
+ORDER BY d.created, d.inserted, d.id LIMIT :limit
 
 -- dialogues_list_desc --
 SELECT d.space_id, d.id, d.request_id, d.thread_of, d.label, d.tags, d.total_messages,
@@ -23,8 +23,8 @@ SELECT d.space_id, d.id, d.request_id, d.thread_of, d.label, d.tags, d.total_mes
 FROM dialogues AS d
 LEFT JOIN dialogue_documents AS x ON x.space_id = d.space_id AND x.dialogue_id = d.id
 WHERE d.space_id = :space AND d.created >= :start AND d.created < :stop
-    AND (d.created, d.inserted) < (:at, :after)
-ORDER BY d.created DESC, d.inserted DESC LIMIT :limit
+    AND (d.created, d.inserted, d.id) < (:at, :after, :last)
+ORDER BY d.created DESC, d.inserted DESC, d.id DESC LIMIT :limit
 
 -- dialogues_threads_asc --
 SELECT d.space_id, d.id, d.request_id, d.thread_of, d.label, d.tags, d.total_messages,
@@ -34,8 +34,8 @@ FROM dialogues AS d
 LEFT JOIN dialogue_documents AS x ON x.space_id = d.space_id AND x.dialogue_id = d.id
 WHERE d.space_id = :space AND d.thread_of = :thread_of
     AND d.created >= :start AND d.created < :stop
-    AND (d.created, d.inserted) > (:at, :after)
-ORDER BY d.created, d.inserted LIMIT :limit
+    AND (d.created, d.inserted, d.id) > (:at, :after, :last)
+ORDER BY d.created, d.inserted, d.id LIMIT :limit
 
 -- dialogues_threads_desc --
 SELECT d.space_id, d.id, d.request_id, d.thread_of, d.label, d.tags, d.total_messages,
@@ -45,8 +45,8 @@ FROM dialogues AS d
 LEFT JOIN dialogue_documents AS x ON x.space_id = d.space_id AND x.dialogue_id = d.id
 WHERE d.space_id = :space AND d.thread_of = :thread_of
     AND d.created >= :start AND d.created < :stop
-    AND (d.created, d.inserted) < (:at, :after)
-ORDER BY d.created DESC, d.inserted DESC LIMIT :limit
+    AND (d.created, d.inserted, d.id) < (:at, :after, :last)
+ORDER BY d.created DESC, d.inserted DESC, d.id DESC LIMIT :limit
 
 -- dialogues_insert --
 INSERT INTO dialogues (space_id, id, inserted, request_id, thread_of, label, tags,

@@ -12,15 +12,15 @@ FROM memories WHERE space_id = :space AND id = :id
 SELECT space_id, id, inserted, label, description, value, metadata, tags, created, modified
 FROM memories
 WHERE space_id = :space AND created >= :start AND created < :stop
-    AND (created, inserted) > (:at, :after)
-ORDER BY created, inserted LIMIT :limit
+    AND (created, inserted, id) > (:at, :after, :last)
+ORDER BY created, inserted, id LIMIT :limit
 
 -- memories_list_desc --
 SELECT space_id, id, inserted, label, description, value, metadata, tags, created, modified
 FROM memories
 WHERE space_id = :space AND created >= :start AND created < :stop
-    AND (created, inserted) < (:at, :after)
-ORDER BY created DESC, inserted DESC LIMIT :limit
+    AND (created, inserted, id) < (:at, :after, :last)
+ORDER BY created DESC, inserted DESC, id DESC LIMIT :limit
 
 -- memories_set_tags --
 UPDATE memories SET tags = :tags, modified = CASE WHEN modified < :now THEN :now ELSE modified END

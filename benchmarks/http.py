@@ -35,7 +35,7 @@ from starlette.routing import Route
 ROOT = Path(__file__).resolve().parent.parent
 DIALOGUEDB = Path(sys.executable).with_name("dialoguedb")
 KEY = "skv1_" + "b" * 43
-WRK_THREADS, CONNECTIONS = 2, 32
+WRK_THREADS, CONNECTIONS = 1, 32
 DIALOGUES, EMBEDDED, BATCH = 64, 10, 25
 WARM_UP_S = 2
 START_S = 30

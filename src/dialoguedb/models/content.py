@@ -56,7 +56,7 @@ def parse(raw: msgspec.Raw, limits: Limits) -> Content:
     if value is None or value == "" or value == []:
         raise MissingParameter("content is required", field="content")
     if isinstance(value, str):
-        length = len(value.encode())
+        length = len(value) if value.isascii() else len(value.encode())
         _check_size(length, limits)
         return Content(documents.compact(raw), length, value[:PREVIEW_CHARACTERS])
     if not isinstance(value, dict) and not (

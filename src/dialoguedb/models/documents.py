@@ -47,6 +47,8 @@ def value_of(text: bytes | msgspec.Raw, *, levels: int = MAX_NESTING) -> Any:
         raise InvalidJson(f"The body is not valid JSON: {_reason(error)}") from None
     # On the text and not on the value, in which a doubled key hides what stands under its first.
     data = bytes(text)
+    if len(data) <= levels:
+        return value  # too short for either
     if data.count(b"[") + data.count(b"{") > levels and _depth(data) > levels:
         raise _too_deep()
     if _MANY_DIGITS.search(data) and _holds_big_number(data):

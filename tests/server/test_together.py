@@ -10,9 +10,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
-import pytest
 
-from harness import KEY, Server, new_project
+from harness import Server, new_project
 
 BIG = {"role": "user", "content": "x" * 400_000}
 
@@ -150,61 +149,6 @@ def revoke(server: Server, key_id: str) -> None:
         f"projects.revoke_key(open_store({str(server.db)!r}), {key_id!r})\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=30)
-
-
-def raw(server: Server, data: bytes) -> bytes:
-    """Send bytes and read until the other side is silent or has closed."""
-    import socket
-    from urllib.parse import urlsplit
-
-    address = urlsplit(server.url)
-    with socket.create_connection((address.hostname, address.port), timeout=5) as connection:
-        connection.sendall(data)
-        connection.settimeout(2)
-        got = b""
-        try:
-            while chunk := connection.recv(65536):
-                got += chunk
-        except (TimeoutError, ConnectionError):
-            pass
-        return got
-
-
-def request(body: bytes, *headers: str) -> bytes:
-    lines = [
-        "POST /dialogue HTTP/1.1",
-        "Host: x",
-        f"Authorization: Bearer {KEY}",
-        f"Content-Length: {len(body)}",
-        *headers,
-    ]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
-
-
-def test_an_upgrade_that_is_offered_is_ignored(server: Server) -> None:
-    """RFC 9110, 7.8. Java's client offers h2c by default; its body must not be lost."""
-    offer = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQ")
-    body = b'{"label":"kept","message":{"role":"user","content":"the word upgrade in a body"}}'
-    got = raw(server, request(body, *offer) + request(b'{"label":"next"}'))
-    assert got.count(b"HTTP/1.1 200") == 2
-    assert b'"label":"kept"' in got
-    assert b"the word upgrade in a body" in got
-    assert b'"label":"next"' in got
-
-
-def test_a_head_without_end_is_refused(server: Server) -> None:
-    """Nobody may fill the memory before he has shown a key."""
-    got = raw(server, request(b"{}", "X-Long: " + "a" * 200_000))
-    assert got.startswith(b"HTTP/1.1 400") or got == b""
-
-
-@pytest.mark.parametrize("data", [b"NONSENSE\r\n\r\n", b"GET /dialogue\x00 HTTP/1.1\r\n\r\n"])
-def test_what_is_no_http_gets_the_envelope(server: Server, data: bytes) -> None:
-    """Contract 10.1 and 1.4: also then there is a request id."""
-    head, _, body = raw(server, data).partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 400")
-    assert b"x-request-id" in head
-    assert httpx.Response(400, content=body).json()["error"]["code"] == "INVALID_PARAMETER"
 
 
 def test_a_page_counts_bytes_and_not_characters(api: httpx.Client) -> None:

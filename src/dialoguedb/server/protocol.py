@@ -6,9 +6,9 @@ error envelope too.
 """
 
 import asyncio
-import re
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from dialoguedb.errors import InvalidParameter
@@ -17,8 +17,8 @@ from dialoguedb.runtime import Runtime
 from dialoguedb.server.answers import of_error
 
 MAX_HEAD_BYTES = 64 * 1024
-_UPGRADE = re.compile(rb"\r\nconnection:[^\r\n]*upgrade[^\r\n]*", re.IGNORECASE)
-_HEAD_END = b"\r\n\r\n"
+_CONNECTION = frozenset({b"connection", b"proxy-connection"})
+_OFFER = frozenset({b"upgrade", b"http2-settings"})
 
 
 class Gathering:
@@ -56,8 +56,9 @@ class Gathering:
 class Protocol(HttpToolsProtocol):
     """One connection."""
 
-    _head_bytes = 0
-    _in_head = True
+    #: Bytes that have come since a body grew or a message ended: of a head, or of trailers.
+    _quiet_bytes = 0
+    _refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to serve a connection."""
@@ -65,27 +66,72 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the socket."""
-        if self._in_head:
-            if b"pgrade" in data:
-                head, end, body = data.partition(_HEAD_END)
-                data = _UPGRADE.sub(b"\r\nconnection: keep-alive", head) + end + body
-            self._head_bytes += len(data)
-        super().data_received(data)
-        if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
-            self.send_400_response(f"The head of the request is larger than {MAX_HEAD_BYTES} bytes")
+        self._unset_keepalive_if_required()
+        self._quiet_bytes += len(data)
+        while data and not self._refused:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as offer:
+                data = self._declined() + data[offer.args[0] :]
+                continue
+            except httptools.HttpParserError:
+                self.send_400_response("it is no valid HTTP")
+            if self._quiet_bytes > MAX_HEAD_BYTES:
+                self.send_400_response(f"its head is larger than {MAX_HEAD_BYTES} bytes")
+            return
+
+    def _declined(self) -> bytes:
+        """Begin the request that offers another protocol again, without the offer.
+
+        The parser takes what follows such a head as that other protocol, and a body for none of
+        its business. So the head is written anew from its parsed fields, for a new parser.
+        """
+        method = self.parser.get_method()
+        if method == b"CONNECT":  # an upgrade by its nature: there is nothing to begin again
+            self.send_400_response("CONNECT is for proxies")
+            return b""
+        version = self.parser.get_http_version().encode()
+        lines = [b"%s %s HTTP/%s" % (method, self.url, version)]
+        for name, value in self.headers:
+            if name in _CONNECTION:
+                tokens = [token.strip() for token in value.split(b",")]
+                value = b", ".join(token for token in tokens if token.lower() not in _OFFER)
+            if value and name not in _OFFER:
+                lines.append(name + b": " + value)
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
+        return b"\r\n".join([*lines, b"", b""])
 
     def on_headers_complete(self) -> None:
-        """Note that the head has come."""
-        self._in_head = False
-        super().on_headers_complete()
+        """Begin a request; one that offers another protocol is begun again without the offer."""
+        if not self.parser.should_upgrade():
+            super().on_headers_complete()
+            self._quiet_bytes = 0
+            self.headers = []  # trailers would be added to the request's own headers
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body."""
+        self._quiet_bytes = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Note that a head comes next."""
-        self._in_head, self._head_bytes = True, 0
-        super().on_message_complete()
+        """End a request."""
+        if not self.parser.should_upgrade():
+            self._quiet_bytes = 0
+            super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP, and close."""
+        """Refuse what cannot be read, behind the answers to what came before it, and close."""
+        self._refused = True
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            cycle.keep_alive = False
+            if not cycle.more_body:
+                return  # its answer ends the connection
+            cycle.disconnected = True  # what was to be its body is none
+            cycle.message_event.set()
+            if self.pipeline:
+                return
         runtime = Runtime()
         request_id = runtime.uuid()
         error = InvalidParameter(f"The request cannot be read: {msg}")

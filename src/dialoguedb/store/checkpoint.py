@@ -10,13 +10,15 @@ import threading
 
 import apsw
 
-from dialoguedb.store.files import SqliteFile
+from dialoguedb.errors import StoreError
+from dialoguedb.store.files import BUSY_TIMEOUT_MS, SqliteFile
 
 log = logging.getLogger("dialoguedb.store")
 
 #: Pages in the log at which the thread begins, and at which a commit waits for the rest.
 BEGIN_PAGES = 1_000
 WAIT_PAGES = 32_000
+RESTART_TIMEOUT_MS = 100
 
 
 class Checkpointer:
@@ -27,6 +29,7 @@ class Checkpointer:
         self._file = file
         self._due = threading.Event()
         self._closing = False
+        self._wait_pages = WAIT_PAGES
         self._thread = threading.Thread(
             target=self._run, name="dialoguedb-checkpoints", daemon=True
         )
@@ -35,14 +38,24 @@ class Checkpointer:
 
     def _committed(self, writer: apsw.Connection, name: str, pages: int) -> int:
         """Take note of a commit: the log has so many pages now."""
-        if pages >= WAIT_PAGES:
-            try:
-                writer.wal_checkpoint(name, apsw.SQLITE_CHECKPOINT_PASSIVE)
-            except apsw.Error as error:
-                log.warning("the log could not be copied: %s", error)
+        if pages >= self._wait_pages:
+            self._restart_log(writer, name, pages)
         elif pages >= BEGIN_PAGES:
             self._due.set()
         return apsw.SQLITE_OK
+
+    def _restart_log(self, writer: apsw.Connection, name: str, pages: int) -> None:
+        """Copy the rest, and wait a little for readers to leave the log, so that it begins anew."""
+        writer.set_busy_timeout(RESTART_TIMEOUT_MS)
+        try:
+            writer.wal_checkpoint(name, apsw.SQLITE_CHECKPOINT_RESTART)
+            self._wait_pages = WAIT_PAGES
+        except apsw.BusyError:  # somebody reads for long: not every commit shall wait for him
+            self._wait_pages = pages + BEGIN_PAGES * 8
+        except apsw.Error as error:
+            log.warning("the log could not be copied: %s", error)
+        finally:
+            writer.set_busy_timeout(BUSY_TIMEOUT_MS)
 
     def _run(self) -> None:
         connection: apsw.Connection | None = None
@@ -51,7 +64,9 @@ class Checkpointer:
             try:
                 connection = connection or self._file.open_copier()
                 connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-            except apsw.Error as error:  # the next commit makes it due again
+            except apsw.BusyError:
+                continue  # another process is copying it
+            except (apsw.Error, StoreError) as error:  # the next commit makes it due again
                 log.warning("the log could not be copied: %s", error)
         if connection is not None:
             connection.close()

@@ -39,6 +39,9 @@ from dialoguedb.store.sqlite_tx import Session, Tx
 
 log = logging.getLogger("dialoguedb.store")
 
+#: How often what a failed commit left is tried to be taken away; each waits for other writers.
+_BURIALS = 3
+
 
 class _Snapshot:
     """One state of the file, for any number of reads in one thread. See `protocol.Snapshot`."""
@@ -160,11 +163,15 @@ class SqliteStore:
                 self._writing = True
             else:
                 self._waiting.append(_Group(jobs))
-        if mine:
-            begun = self._begin_here(jobs)
-            with self._turn:
-                self._begun = begun
-        self._wake.put(None)
+        begun = _Group(jobs)
+        try:
+            if mine:
+                begun = self._begin_here(jobs)
+        finally:
+            if mine:
+                with self._turn:
+                    self._begun = begun
+            self._wake.put(None)
 
     def write(self, scope: Scope | None, work: WriteWork[T]) -> T:
         """See `protocol.Store`."""
@@ -195,14 +202,25 @@ class SqliteStore:
     def _run(self) -> None:
         """Be the writer thread: take what has come, commit it together, tell the outcomes."""
         while (group := self._next()) is not None:
+            told = [group]
             try:
                 outcomes = self._commit(group)
-            except Exception as error:  # noqa: BLE001 - the edge of the writer thread: it must live on
+            except _NotBegunError as error:
+                # Somebody else writes, and has for as long as one waits: those behind know enough.
+                told += self._take_waiting()
+                outcomes = _all_failed(told, error.reason)
+            except BaseException as error:  # noqa: BLE001 - the writer thread must live on
                 self._undo()
-                outcomes = [Outcome(job.token, None, translated(error)) for job in group.jobs]
+                outcomes = _all_failed(told, error)
             with self._turn:
                 self._writing = False
-            _tell(group.jobs, outcomes)
+            _tell([job for one in told for job in one.jobs], outcomes)
+
+    def _take_waiting(self) -> "list[_Group]":
+        with self._turn:
+            waiting = list(self._waiting)
+            self._waiting.clear()
+        return waiting
 
     def _next(self) -> "_Group | None":
         """Wait for a group: one that has been begun, else the first that waits; None at the end."""
@@ -218,40 +236,46 @@ class SqliteStore:
                     return None
             self._wake.get()
 
-    def _commit(self, group: _Group) -> list[Outcome]:
-        """Commit works together; should that fail as a whole, each by itself."""
-        outcomes = self._attempt(group)
-        if outcomes is None:
-            # SQLite has undone the whole group for one work's sake (a full disk, an I/O error).
-            singles = [self._attempt(_Group([job]), last=True) or [] for job in group.jobs]
-            outcomes = [outcome for single in singles for outcome in single]
-        return outcomes
+    def _commit(self, group: "_Group") -> list[Outcome]:
+        """Commit works together; should that fail as a whole, each by itself.
 
-    def _attempt(self, group: _Group, *, last: bool = False) -> list[Outcome] | None:
+        Raises:
+            _NotBegunError: nothing has been tried.
+        """
+        outcomes = self._attempt(group)
+        if outcomes is not None:
+            return outcomes
+        # SQLite has undone the whole group for one work's sake (a full disk, an I/O error).
+        singles: list[Outcome] = []
+        for number, job in enumerate(group.jobs):
+            try:
+                singles += self._attempt(_Group([job]), last=True) or []
+            except _NotBegunError as error:
+                singles += _all_failed([_Group(group.jobs[number:])], error.reason)
+                break
+        return singles
+
+    def _attempt(self, group: "_Group", *, last: bool = False) -> list[Outcome] | None:
         """Run works in one transaction, if they have not been run yet, and commit it.
 
         Returns: their outcomes; None when nothing of the transaction has happened, unless this
             is the last attempt: then the outcomes carry the error.
+        Raises:
+            _NotBegunError: there could be no transaction.
         """
         try:
             done = self._begin(group.jobs) if group.done is None else group.done
-        except _NotBegunError as error:
-            return [Outcome(job.token, None, translated(error.reason)) for job in group.jobs]
-        except Exception as error:  # noqa: BLE001 - the edge of the writer thread: it must live on
+        except _NotBegunError:
+            raise
+        except Exception as error:  # noqa: BLE001 - it is the outcome of those it befell
             self._undo()
-            return (
-                [Outcome(job.token, None, translated(error)) for job in group.jobs]
-                if last
-                else None
-            )
+            return _all_failed([group], error) if last else None
         try:
             self._session.control("COMMIT")
         except apsw.Error as error:
             self._undo()
-            if not last:
-                return None
             self._bury()
-            return [Outcome(job.token, None, translated(error)) for job in group.jobs]
+            return _all_failed([group], error) if last else None
         for tx, outcome in done:
             if outcome.error is None:
                 tx.remember_space(self.spaces)
@@ -339,18 +363,27 @@ class SqliteStore:
         The next commit writes over them, so one is made before the error is told; and where the
         disk does not even take that, the log is cut behind what has been committed.
         """
-        try:
-            version = self._session.connection.pragma("user_version")
-            self._session.control(f"BEGIN IMMEDIATE; PRAGMA user_version = {version}; COMMIT")
-        except apsw.Error:
-            self._undo()
+        for attempt in range(_BURIALS):
+            try:
+                version = self._session.connection.pragma("user_version")
+                self._session.control(f"BEGIN IMMEDIATE; PRAGMA user_version = {version}; COMMIT")
+                return
+            except apsw.Error:
+                self._undo()
             try:
                 self._session.control("BEGIN IMMEDIATE")  # nobody else writes while it is cut
                 self.file.cut_log()
+                return
             except (apsw.Error, OSError) as failure:
-                log.critical("the disk holds what a failed commit left: %s", failure)
+                if attempt == _BURIALS - 1:
+                    log.critical("the disk holds what a failed commit left: %s", failure)
             finally:
                 self._undo()
+
+
+def _all_failed(groups: Sequence[_Group], error: BaseException) -> list[Outcome]:
+    told = translated(error)
+    return [Outcome(job.token, None, told) for group in groups for job in group.jobs]
 
 
 def _tell(group: Sequence[Job], outcomes: Sequence[Outcome]) -> None:
@@ -367,6 +400,8 @@ def _tell(group: Sequence[Job], outcomes: Sequence[Outcome]) -> None:
 
 def _resolve_futures(outcomes: Sequence[Outcome]) -> None:
     for future, result, error in outcomes:
+        if future.cancelled():
+            continue
         if error is not None:
             future.set_exception(error)
         else:

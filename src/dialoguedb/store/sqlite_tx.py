@@ -1,5 +1,6 @@
 """Transactions on SQLite: statements run by name, bound to a space, checked on the way out."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 
 import apsw
@@ -9,6 +10,8 @@ from dialoguedb.models.limits import MAX_PAGE_BYTES
 from dialoguedb.runtime import Runtime
 from dialoguedb.store import statements
 from dialoguedb.store.protocol import Param, ReadTooLong, Row, Scope, WallBroken
+
+log = logging.getLogger("dialoguedb.store")
 
 #: Spaces whose numbers are remembered; then all are forgotten.
 MAX_SPACES = 100_000
@@ -195,7 +198,10 @@ class Tx:
     def committed(self) -> None:
         """Do what was to be done after the commit."""
         for act in self._acts:
-            act()
+            try:
+                act()
+            except Exception:  # it is on disk all the same
+                log.exception("what was to follow a commit failed")
 
 
 def _bytes_of(text: str | None) -> int:

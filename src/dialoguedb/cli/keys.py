@@ -8,7 +8,10 @@ import typer
 from dialoguedb.cli.output import Db, DbKeyFile, opened, show, show_one
 from dialoguedb.engine import projects
 
-app = typer.Typer(help="API keys: made, listed, revoked. A key is shown once, when it is made.")
+app = typer.Typer(
+    help="API keys: made, listed, revoked. A key is shown once, when it is made.",
+    no_args_is_help=True,
+)
 
 
 @app.command()

@@ -43,7 +43,8 @@ def show(rows: Sequence[msgspec.Struct], *, title: str) -> None:
         return
     table = Table(box=None, pad_edge=False)
     for name in dict.fromkeys(name for row in plain for name in row):
-        table.add_column(name)
+        # An id that is cut cannot be used; other columns may wrap.
+        table.add_column(name, no_wrap=name == "id", overflow="fold")
     for row in plain:
         table.add_row(*(_text(row.get(str(column.header), "")) for column in table.columns))
     Console().print(table)

@@ -13,7 +13,10 @@ from dialoguedb.cli.output import Db, DbKeyFile, opened, show, show_one
 from dialoguedb.engine import projects
 from dialoguedb.errors import AdminError
 
-app = typer.Typer(help="Projects: each has its own keys, and its data is out of all others' reach.")
+app = typer.Typer(
+    help="Projects: each has its own keys, and its data is out of all others' reach.",
+    no_args_is_help=True,
+)
 
 Named = Annotated[str, typer.Argument(help="The project's id or name.")]
 

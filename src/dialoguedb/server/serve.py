@@ -6,6 +6,7 @@ import gc
 import ipaddress
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from typing import NamedTuple
@@ -192,6 +193,8 @@ def _serve(
         gc.collect()
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
+        # The writer thread waits for the interpreter no longer than this, its callers with it.
+        sys.setswitchinterval(0.0005)
         port = listener.getsockname()[1]
         key = _first_key(store)
         scheme = "http" if pair is None else "https"

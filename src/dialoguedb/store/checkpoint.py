@@ -15,9 +15,11 @@ from dialoguedb.store.files import BUSY_TIMEOUT_MS, SqliteFile
 
 log = logging.getLogger("dialoguedb.store")
 
-#: Pages in the log at which the thread begins, and at which a commit waits for the rest.
-BEGIN_PAGES = 1_000
-WAIT_PAGES = 32_000
+#: Pages in the log (64 and 256 MiB) at which the thread begins, and a commit waits for the rest.
+#: The ends of busy dialogues are written with each commit and copied once: the longer the log, the
+#: less is copied. At 1,000 pages an append cost 10 µs more.
+BEGIN_PAGES = 16_000
+WAIT_PAGES = 64_000
 RESTART_TIMEOUT_MS = 100
 
 
@@ -51,7 +53,7 @@ class Checkpointer:
             writer.wal_checkpoint(name, apsw.SQLITE_CHECKPOINT_RESTART)
             self._wait_pages = WAIT_PAGES
         except apsw.BusyError:  # somebody reads for long: not every commit shall wait for him
-            self._wait_pages = pages + BEGIN_PAGES * 8
+            self._wait_pages = pages + BEGIN_PAGES
         except apsw.Error as error:
             log.warning("the log could not be copied: %s", error)
         finally:

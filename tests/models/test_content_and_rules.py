@@ -35,7 +35,12 @@ def raw(value: Any) -> msgspec.Raw:
 
 
 def parse(value: Any, **limits: int) -> content.Content:
-    return content.parse(raw(value), Limits(**limits))
+    return checked(raw(value), Limits(**limits))
+
+
+def checked(text: msgspec.Raw, limits: Limits) -> content.Content:
+    content.check(text, limits)
+    return content.measure(text)
 
 
 def inline(data: str = "AAAA", media_type: str | None = "image/png", kind: str = "base64") -> Any:
@@ -92,7 +97,7 @@ def test_an_array_is_measured_as_compact_json_and_previewed_by_its_texts(parts: 
     if not parts:
         return
     spaced = msgspec.Raw(json.dumps(parts, indent=2).encode())
-    made = content.parse(spaced, LIMITS)
+    made = checked(spaced, LIMITS)
     compact = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
     assert made.text == compact
     assert made.length == len(compact.encode())

@@ -5,7 +5,6 @@ from typing import Any, Generic, NamedTuple
 
 import msgspec
 
-from dialoguedb.models.limits import Limits
 from dialoguedb.store.protocol import Scope, T
 
 
@@ -18,7 +17,6 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         request_id: UUID of the call.
         idempotency_key: see contract 5.15; None when the call has none.
         if_match: versions of which the dialogue must have one; None when any will do.
-        limits: what a request may not pass.
     """
 
     project_id: str
@@ -26,7 +24,6 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     immutable: bool = False
     idempotency_key: str | None = None
     if_match: frozenset[int] | None = None
-    limits: Limits = Limits()
 
 
 class Task(NamedTuple, Generic[T]):

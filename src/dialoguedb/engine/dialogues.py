@@ -41,7 +41,7 @@ from dialoguedb.store.protocol import ReadTx, Scope, WriteTx
 
 def create(caller: Caller, request: CreateDialogue) -> Task[Dialogue | Replayed]:
     """Create a dialogue with its first messages (5.1)."""
-    drafts, places = _drafts(caller, request)
+    drafts, places = _drafts(request)
 
     def work(tx: WriteTx) -> Dialogue:
         return _create(tx, caller, request, drafts, places)
@@ -70,16 +70,16 @@ def create(caller: Caller, request: CreateDialogue) -> Task[Dialogue | Replayed]
 
 
 def _drafts(
-    caller: Caller, request: CreateDialogue | UpdateDialogue
+    request: CreateDialogue | UpdateDialogue,
 ) -> tuple[Sequence[Draft], Sequence[str]]:
     """Prepare the messages in a body, and name the places of their ids."""
     if request.message is not UNSET:
         if request.messages:
             raise InvalidInput("Send either message or messages, not both", field="message")
-        return [messages.draft(request.message, caller)], ["message.id"]
+        return [messages.draft(request.message)], ["message.id"]
     if request.messages is UNSET:
         return [], []
-    drafts = [messages.draft(message, caller) for message in request.messages]
+    drafts = [messages.draft(message) for message in request.messages]
     return drafts, [f"messages[{index}].id" for index in range(len(drafts))]
 
 
@@ -210,7 +210,7 @@ def get_state(caller: Caller, request: NameDialogue) -> Task[DialogueState]:
 
 def update(caller: Caller, request: UpdateDialogue) -> Task[Dialogue]:
     """Replace label, tags or state, and append messages (5.4)."""
-    drafts, places = _drafts(caller, request)
+    drafts, places = _drafts(request)
 
     def work(tx: WriteTx) -> Dialogue:
         row = _stored(tx, str(request.id))

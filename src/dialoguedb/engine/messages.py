@@ -35,13 +35,13 @@ from dialoguedb.store.messages import Draft, Place
 from dialoguedb.store.protocol import ReadTx, Scope, WriteTx
 
 
-def draft(message: NewMessage, caller: Caller) -> Draft:
+def draft(message: NewMessage) -> Draft:
     """Prepare a checked message for the store, outside any transaction."""
     return Draft(
         id=None if message.id is UNSET else message.id,
         role=message.role,
         name=None if message.name is UNSET else message.name,
-        content=content.parse(message.content, caller.limits),
+        content=content.measure(message.content),
         metadata=EMPTY_OBJECT if message.metadata is UNSET else documents.compact(message.metadata),
         tags=documents.text_of(message.tags) if message.tags else EMPTY_ARRAY,
         created_ms=None if message.created is UNSET else parse_instant(message.created),
@@ -123,7 +123,7 @@ def no_message(message_id: str) -> MessageNotFound:
 def create(caller: Caller, request: CreateMessage) -> Task[Message | Replayed]:
     """Append a message to a dialogue (5.8)."""
     dialogue_id = str(request.dialogue_id)
-    drafts = [draft(request, caller)]
+    drafts = [draft(request)]
 
     def work(tx: WriteTx) -> Message:
         return append(tx, dialogue_id, drafts, ["id"])[0]
@@ -142,7 +142,7 @@ def create(caller: Caller, request: CreateMessage) -> Task[Message | Replayed]:
 def create_batch(caller: Caller, request: CreateMessages) -> Task[list[Message] | Replayed]:
     """Append messages to a dialogue, all or none (5.9)."""
     dialogue_id = str(request.dialogue_id)
-    drafts = [draft(message, caller) for message in request.messages]
+    drafts = [draft(message) for message in request.messages]
     places = [f"messages[{index}].id" for index in range(len(drafts))]
 
     def work(tx: WriteTx) -> list[Message]:

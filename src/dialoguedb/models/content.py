@@ -43,8 +43,8 @@ class Image(NamedTuple):
     payload: str | None
 
 
-def parse(raw: msgspec.Raw, limits: Limits) -> Content:
-    """Check content and measure it.
+def check(raw: msgspec.Raw, limits: Limits) -> None:
+    """Check content.
 
     Raises:
         MissingParameter: it is null or empty.
@@ -56,9 +56,8 @@ def parse(raw: msgspec.Raw, limits: Limits) -> Content:
     if value is None or value == "" or value == []:
         raise MissingParameter("content is required", field="content")
     if isinstance(value, str):
-        length = len(value) if value.isascii() else len(value.encode())
-        _check_size(length, limits)
-        return Content(documents.compact(raw), length, value[:PREVIEW_CHARACTERS])
+        _check_size(_bytes_in(value), limits)
+        return
     if not isinstance(value, dict) and not (
         isinstance(value, list) and all(isinstance(part, dict) for part in value)
     ):
@@ -66,11 +65,22 @@ def parse(raw: msgspec.Raw, limits: Limits) -> Content:
             "Invalid content: must be a non-empty string, an object or an array of objects",
             field="content",
         )
+    inline = _check_images(value if isinstance(value, list) else [value], limits)
+    if len(bytes(raw)) - inline > limits.max_content_bytes:  # else its compact form is not either
+        _check_size(len(documents.compact(raw).encode()) - inline, limits)
+
+
+def measure(raw: msgspec.Raw) -> Content:
+    """Make checked content compact, and measure it."""
     text = documents.compact(raw)
-    length = len(text.encode())
-    parts = value if isinstance(value, list) else [value]
-    _check_size(length - _check_images(parts, limits), limits)
-    return Content(text, length, _preview(parts))
+    value = documents.plain(text)
+    if isinstance(value, str):
+        return Content(text, _bytes_in(value), value[:PREVIEW_CHARACTERS])
+    return Content(text, _bytes_in(text), _preview(value if isinstance(value, list) else [value]))
+
+
+def _bytes_in(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def _check_size(size: int, limits: Limits) -> None:

@@ -56,6 +56,11 @@ def value_of(text: bytes | msgspec.Raw, *, levels: int = MAX_NESTING) -> Any:
     return value
 
 
+def plain(text: str) -> Any:
+    """Read JSON text that has been checked."""
+    return _decode(text)
+
+
 def _reason(error: Exception) -> str:
     text = str(error).removeprefix("JSON is malformed: ")
     if text == "Input data was truncated":

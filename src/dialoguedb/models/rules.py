@@ -95,7 +95,7 @@ def _metadata_problem(key: str, member: object) -> str | None:
 def message_content(value: msgspec.Raw, limits: Limits) -> Sequence[DialogueDBError]:
     """Check content by 3.7 and 3.8."""
     try:
-        content.parse(value, limits)
+        content.check(value, limits)
     except DialogueDBError as error:
         if not error.details:  # not JSON at all: no matter of this field
             raise

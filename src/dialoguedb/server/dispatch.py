@@ -72,12 +72,11 @@ class Dispatch:
         self._access_log = access_log
         self._door = door
         self._limiter = RateLimiter(settings.rate_limit, settings.rate_burst, runtime.now)
-        self._limits = settings.limits
         self._routes = Routes()
         self._handlers = engine.handlers()
         refuse = settings.unknown_fields == "reject"
         self._readers = {
-            name: RequestReader(_row(name), self._limits, refuse_unknown=refuse)
+            name: RequestReader(_row(name), settings.limits, refuse_unknown=refuse)
             for name in self._handlers
         }
 
@@ -153,7 +152,6 @@ class Dispatch:
                 requests.idempotency_key_of(call.headers) if operation.idempotent else None
             ),
             if_match=requests.if_match_of(call.headers) if operation.conditional else None,
-            limits=self._limits,
         )
         return operation, self._handlers[operation.name](caller, request)
 

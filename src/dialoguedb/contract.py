@@ -54,7 +54,7 @@ class Operation(Struct, frozen=True, kw_only=True):
         name: `room.verb`.
         route: the canonical method and path.
         aliases: other ways in, equal in every respect (5.0).
-        summary, description: for the reference.
+        summary: for the reference.
         request: the Struct of all its fields, from path, query and body together.
         response: the type of the answer.
         body: the form of the body.
@@ -78,7 +78,6 @@ class Operation(Struct, frozen=True, kw_only=True):
     summary: str
     response: Any
     request: type[Struct] = Struct
-    description: str = ""
     aliases: tuple[Route, ...] = ()
     body: BodyForm = "none"
     body_field: str = ""

@@ -76,11 +76,6 @@ class DialogueDBError(Exception):
         self.headers = headers or {}
         super().__init__(self.message)
 
-    @property
-    def retryable(self) -> bool:
-        """Whether the same request can succeed later."""
-        return self.status == 429 or self.status >= 500
-
 
 class BadRequest(DialogueDBError):
     """The request is not valid."""

@@ -278,7 +278,6 @@ class SqliteStore:
             return _all_failed([group], error) if last else None
         for tx, outcome in done:
             if outcome.error is None:
-                tx.remember_space(self.spaces)
                 tx.committed()
         return [outcome for _, outcome in done]
 

@@ -104,6 +104,8 @@ class Tx:
             if not made:
                 raise Unauthorized("The project of this key has been deleted")
             self._space = made[0][0]
+        if self.scope not in known:
+            self.after_commit(lambda: self.remember_space(known))
 
     def remember_space(self, known: dict[Scope, int]) -> None:
         """Keep the number for those who come later.

@@ -1,0 +1,1 @@
+"""What search needs that is pure: words, texts, filters, ranking. No input, no output."""

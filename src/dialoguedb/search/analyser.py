@@ -108,16 +108,20 @@ _SKIN = "[\U0001f3fb-\U0001f3ff]"
 _TAGS = "[\U000e0020-\U000e007f]"
 _LETTER = rf"[^\W_{_UNSPACED}{_HANGUL}]"
 _WORD = rf"{_LETTER}(?:{_LETTER}++|[{_MARKS}]++)*+"
+_JOINED = rf"{_WORD}(?:(?:[.'_/\\:@&+#-]|(?<=\d),(?=\d)){_WORD})*+"
+_COMPOUND = re.compile(_JOINED)
 _TOKEN = re.compile(
-    r"(?P<url>[A-Za-z][A-Za-z0-9+.-]{1,15}+://[^\s<>\"|^{}\\]++)"
+    # What follows the scheme is looked at here, and read as any other text after that.
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{1,15}+)://(?=(?P<rest>[^\s<>\"|^{}\\]{1,256}+))"
     rf"|(?P<emoji>[\U0001f1e6-\U0001f1ff]{{2}}"
     rf"|{_PICTURE}{_SKIN}?(?:{_TAGS}++|(?:\u200d{_PICTURE}{_SKIN}?)*+)|{_SKIN})"
     rf"|(?P<unspaced>[{_UNSPACED}]++)"
     rf"|(?P<hangul>[{_HANGUL}]++)"
     r"|(?P<mark>(?<![\w#@.])(?:[#@]|\.(?=[A-Za-z])))?+"
-    rf"(?P<compound>{_WORD}(?:(?:[.'_/\\:@&+#-]|(?<=\d),(?=\d)){_WORD})*+)"
+    rf"(?P<compound>{_JOINED})"
     r"(?P<ending>\+\+(?!\+)|[+#](?![\w+#]))?+"
 )
+_AFTER_ADDRESS = ".,;:!?)]}'*_/"
 # What nearly every chunk of English is: one word between punctuation.
 _PLAIN = re.compile(r"[\"'(*]*([A-Za-z][a-z]*|[A-Z]+)[.,!?;:)\"'*]*")
 _CLITIC = re.compile(r"'(?:s|m|re|ve|ll|d)$")
@@ -188,8 +192,9 @@ def _analyse(chunk: str, grams: Callable[[str], list[str]]) -> Iterator[str]:
             yield from dict.fromkeys([_cut(token[0]), *grams(token[0])])
         elif kind == "emoji":
             yield from _emoji(token[0])
-        elif kind == "url":
-            yield from _address(token[0])
+        elif kind == "rest":
+            yield from _word(token["scheme"].lower())
+            yield from _address(token["rest"])
         else:
             if token["mark"] or token["ending"]:
                 yield _cut(_fold(token[0]))
@@ -239,21 +244,16 @@ def _pairs(run: str) -> list[str]:
 
 
 def _emoji(sequence: str) -> list[str]:
+    if len(sequence) == 1:
+        return [sequence]
     bases = [part for part in re.split(f"\u200d|{_SKIN}|{_TAGS}+", sequence) if part]
     return list(dict.fromkeys([_cut(sequence), *bases]))
 
 
-def _address(url: str) -> Iterator[str]:
-    """Give a URL without its scheme as a whole, then its parts."""
-    scheme, _, rest = url.partition("://")
-    rest = rest.rstrip(".,;:!?)]}'*_/")
-    whole = _cut(_fold(rest))
-    yield from _word(scheme.lower())
-    if whole:
-        yield whole
-    for token in _analyse(rest, _singles_and_pairs):
-        if token != whole:
-            yield token
+def _address(rest: str) -> list[str]:
+    """Give what follows the scheme of a URL as a whole, unless it will come as a compound."""
+    rest = rest.rstrip(_AFTER_ADDRESS)
+    return [] if not rest or _COMPOUND.fullmatch(rest) else [_cut(_fold(rest))]
 
 
 def _compound(text: str) -> dict[str, None]:
@@ -270,8 +270,9 @@ def _compound(text: str) -> dict[str, None]:
         text = text[: text.rindex("'")]
     found.update(dict.fromkeys(_whole(text)))
     if not _is_one_number(text):
-        for segment in _halves(text) or _OUTER_JOINT.split(text):
-            if segment:
+        halves = _halves(text)
+        for segment in halves or _OUTER_JOINT.split(text):
+            if len(segment) > 1 or segment.isdigit() or not halves:
                 found.update(dict.fromkeys(_whole(segment)))
                 found.update(dict.fromkeys(_parts(segment)))
     return found

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from dialoguedb import errors
 from dialoguedb.errors import DialogueDBError
-from dialoguedb.models import dialogues, memories, messages
+from dialoguedb.models import dialogues, memories, messages, search
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 #: none: a body is ignored; object: a JSON object or nothing; array: an array, or an object that
@@ -420,6 +420,30 @@ MEMORIES = (
         body="object",
         writes=True,
         errors=(*_VALUE_ERRORS, errors.MemoryNotFound),
+    ),
+)
+
+SEARCH = (
+    Operation(
+        name="search.find",
+        route=Route("POST", "/search"),
+        summary="Find messages, dialogues or memories by words and meaning",
+        request=search.Search,
+        response=search.SearchAnswer,
+        strict_query=True,
+        body="object",
+        errors=(*_BODY_ERRORS, errors.InvalidParameter, errors.MissingParameter),
+    ),
+    Operation(
+        name="search.find_by_query",
+        route=Route("GET", "/search"),
+        summary="Find messages, dialogues or memories, as old clients ask",
+        request=search.SearchByQuery,
+        response=search.SearchAnswer,
+        required=("query", "object"),
+        query=search.SearchByQuery.__struct_encode_fields__,
+        strict_query=True,
+        errors=(errors.MissingParameter, errors.InvalidParameter, errors.ValidationFailed),
     ),
 )
 

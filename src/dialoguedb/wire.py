@@ -5,6 +5,7 @@ walked once more, field by field, so that its answer names everything that is wr
 """
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from types import UnionType
 from typing import Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
@@ -116,6 +117,7 @@ READ_ONLY = frozenset(
     - {wire for fields in _FIELDS.values() for wire in fields}
 )
 _OF_OLD_CLIENTS = frozenset({"expiresTimestamp", "previousId"})
+_IN_PATH = re.compile(r"\{(\w+)\}")
 
 
 class RequestReader:
@@ -138,8 +140,14 @@ class RequestReader:
         self._query = frozenset(operation.query)
         self._required = [self._fields[wire] for wire in operation.required]
         self._body_field = self._fields.get(operation.body_field)
+        # 1.3: what comes empty there may be told by the path.
+        self._may_be_empty = {"namespace"} | {
+            wire for route in operation.routes for wire in _IN_PATH.findall(route.path)
+        }
         resource = _wire_names(operation.resource) if operation.resource else set()
-        self._tolerated = READ_ONLY | _OF_OLD_CLIENTS | resource
+        # Only what is written can have been read before.
+        known = READ_ONLY | _OF_OLD_CLIENTS | resource
+        self._tolerated = known if operation.writes else frozenset()
 
     def read(
         self, path: Mapping[str, str], query: Sequence[tuple[str, str]], body: bytes
@@ -172,8 +180,10 @@ class RequestReader:
             if wire not in self._query:
                 if self.operation.strict_query:
                     unknown.append(_unknown(wire, self._query, "parameter"))
-            elif value == "" and wire in {"namespace", "dialogueId"}:
+            elif value == "" and wire in self._may_be_empty:
                 continue  # 1.3: an empty one counts as absent
+            elif self._fields[wire].many and wire in given:
+                given[wire] += "," + value  # 8.6: repeated, or with commas
             elif given.setdefault(wire, value) != value:
                 raise _differs(wire, "it is given twice with different values")
         if unknown:
@@ -201,6 +211,8 @@ class RequestReader:
         value: Any = text
         if field.scalar is int and text.isascii() and text.isdigit():
             value = int(text[:18])
+        elif field.many:
+            value = text.split(",")
         elif field.scalar is bool:
             value = {"true": True, "1": True, "false": False, "0": False}.get(text, text)
         try:

@@ -61,23 +61,13 @@ class Text(NamedTuple):
     """The searched text of a resource.
 
     Attributes:
-        speaker: the name of who says it; empty where there is none.
-        body: all else.
+        words: the text whose terms are indexed. A message's begins with the name of its speaker,
+            so that a question that names somebody finds their turns.
+        embedded: the text whose pieces get vectors; empty if nothing is said.
     """
 
-    speaker: str
-    body: str
-
-    @property
-    def words(self) -> str:
-        """The text whose terms are indexed: a question that names a speaker finds their turns."""
-        return f"{self.speaker}: {self.body}" if self.speaker else self.body
-
-    @property
-    def pieces(self) -> list[str]:
-        """The texts that get a vector each, the speaker in front: see `cut`; [] without words."""
-        pieces = cut(self.body)
-        return [f"{self.speaker}: {piece}" for piece in pieces] if self.speaker else pieces
+    words: str
+    embedded: str
 
 
 def of_message(content_json: str, name: str | None) -> Text:
@@ -85,22 +75,27 @@ def of_message(content_json: str, name: str | None) -> Text:
     if content_json.startswith('"'):
         plain = "\\" not in content_json
         text = content_json[1:-1] if plain else documents.plain(content_json)
-        return Text(name or "", _without_payloads(text))
+        return _said(_without_payloads(text), name)
     found: list[str] = []
     _add_strings(documents.plain(content_json), "", found)
-    return Text(name or "", "\n".join(found))
+    return _said("\n".join(found), name)
 
 
 def of_memory(value_json: str, label: str | None, description: str | None) -> Text:
     """Give the text of a memory: label, description, value with its keys."""
     found = [text for text in (label, description) if text]
     _add_values(documents.plain(value_json), "", found)
-    return Text("", "\n".join(found))
+    return _said("\n".join(found), None)
 
 
 def of_dialogue(label: str | None) -> Text:
     """Give the text of a dialogue itself; its messages have theirs."""
-    return Text("", label or "")
+    return _said(label or "", None)
+
+
+def _said(text: str, speaker: str | None) -> Text:
+    words = f"{speaker}: {text}" if speaker else text
+    return Text(words, "" if not text or text.isspace() else words)
 
 
 def has_image(content_json: str) -> bool:
@@ -203,7 +198,7 @@ def _unless_payload(run: re.Match[str]) -> str:
     return " " if is_payload else text
 
 
-def cut(text: str) -> list[str]:
+def pieces(text: str) -> list[str]:
     """Cut a text into pieces of at most `PIECE_TOKENS`; the first `MAX_PIECES` of them.
 
     A piece ends with a paragraph, else a line, a sentence, a word, in this order, if one ends in
@@ -211,13 +206,13 @@ def cut(text: str) -> list[str]:
     """
     if len(text) <= PIECE_TOKENS or (len(text) <= _PIECE_CHARACTERS and text.isascii()):
         return [] if not text or text.isspace() else [text]
-    pieces: list[str] = []
+    made: list[str] = []
     start = 0
-    while start < len(text) and len(pieces) < MAX_PIECES:
+    while start < len(text) and len(made) < MAX_PIECES:
         end = start + _piece_length(text[start : start + _PIECE_CHARACTERS + 1])
-        _add(text[start:end].strip(), pieces)
+        _add(text[start:end].strip(), made)
         start = end
-    return pieces
+    return made
 
 
 def _piece_length(text: str) -> int:

@@ -190,16 +190,24 @@ def _ago(clock: Clock, count: str, unit: str) -> Bounds:
 
 def _rolling(clock: Clock, count: str, unit: str) -> Bounds:
     """Give the time that ends now; days and longer are counted on the calendar."""
-    number, stop_ms = int(count), clock.now_ms + 1  # what was written this millisecond is in it
+    number = int(count)
     if unit in ("minute", "hour"):
-        return clock.now_ms - number * _LENGTHS_MS[unit], stop_ms
-    if unit in _LENGTHS_MS:
-        return instant_of(clock.wall_ms - number * _LENGTHS_MS[unit], clock.zone), stop_ms
-    today, in_day_ms = _date_of(clock.today), clock.wall_ms % MILLISECONDS_A_DAY
-    month = today.year * 12 + today.month - 1 - number * _MONTHS_IN[unit]
-    first = _first_day(month)
-    day = min(first + today.day, _first_day(month + 1)) - 1  # 31 March less a month: 28 February
-    return instant_of(day * MILLISECONDS_A_DAY + in_day_ms, clock.zone), stop_ms
+        start_ms = clock.now_ms - number * _LENGTHS_MS[unit]
+    elif unit in _LENGTHS_MS:
+        start_ms = instant_of(clock.wall_ms - number * _LENGTHS_MS[unit], clock.zone)
+    else:
+        start_ms = instant_of(_months_back(clock, number * _MONTHS_IN[unit]), clock.zone)
+    if start_ms < EARLIEST_MS:
+        raise ValueError("the time is out of range")
+    return start_ms, clock.now_ms + 1  # what was written this millisecond is in it
+
+
+def _months_back(clock: Clock, months: int) -> int:
+    """Turn the clock back by months; a month that is too short ends it: 31 March, 28 February."""
+    today = _date_of(clock.today)
+    month = today.year * 12 + today.month - 1 - months
+    day = min(_first_day(month) + today.day, _first_day(month + 1)) - 1
+    return day * MILLISECONDS_A_DAY + clock.wall_ms % MILLISECONDS_A_DAY
 
 
 def _month(clock: Clock, name: str, year: str | None) -> Bounds:

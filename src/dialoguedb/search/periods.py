@@ -69,18 +69,20 @@ class DateParts(NamedTuple):
 
     def holds_array(self, ms: Instants) -> Mask:
         """Tell it of each of n instants, int64 milliseconds since 1970 UTC."""
-        days = (ms + offsets_ms(ms, self.zone)) // MILLISECONDS_A_DAY
+        if not len(ms):
+            return np.zeros(0, np.bool_)
+        days, places = _days((ms + offsets_ms(ms, self.zone)) // MILLISECONDS_A_DAY)
         dates = days.astype("datetime64[D]")
         months = dates.astype("datetime64[M]")
         numbers = months.astype(np.int64)
-        mask: Mask = np.ones(len(ms), np.bool_)
+        mask: Mask = np.ones(len(days), np.bool_)
         if self.year is not None:
             mask &= numbers // 12 + 1970 == self.year
         if self.month is not None:
             mask &= numbers % 12 + 1 == self.month
         if self.day is not None:
             mask &= (dates - months.astype("datetime64[D]")).astype(np.int64) + 1 == self.day
-        return mask
+        return mask[places]
 
 
 TimeTest = Period | DateParts
@@ -98,13 +100,11 @@ def offset_ms(ms: int, zone: tzinfo) -> int:
 
 
 def offsets_ms(ms: Instants, zone: tzinfo) -> Instants:
-    """Find a zone's offset from UTC at each of n instants, in milliseconds.
+    """Find a zone's offset from UTC at each of n instants, n > 0, in milliseconds.
 
     The zone is asked twice for each day of UTC; only on days that begin and end with different
     offsets, for each instant.
     """
-    if not len(ms):
-        return np.zeros(0, np.int64)
     days, places = _days(ms // MILLISECONDS_A_DAY)
     begin = np.array([offset_ms(int(day) * MILLISECONDS_A_DAY, zone) for day in days], np.int64)
     end = np.array([offset_ms(int(day + 1) * MILLISECONDS_A_DAY, zone) for day in days], np.int64)

@@ -20,7 +20,7 @@ _PIECE_CHARACTERS: Final = PIECE_TOKENS * 4
 _PAYLOAD_CHARACTERS: Final = 200
 _RUN = re.compile(
     rf"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{{{_PAYLOAD_CHARACTERS},}}+=*+"
-    r"|(?<![A-Za-z0-9+/])(?:[A-Za-z0-9+/]{60,}+\s{1,2}){3,}+(?:[A-Za-z0-9+/]*+=++)?"
+    r"|(?<![A-Za-z0-9+/])(?:[A-Za-z0-9+/]{60,}+\s{1,2}){3,}+(?:[A-Za-z0-9+/]{16,}+=*+|[A-Za-z0-9+/]++=++)?"
 )
 _HEX = re.compile(r"[0-9A-Fa-f\s]++")
 _DIGIT = re.compile(r"\d")
@@ -133,7 +133,7 @@ def _left_out(holder: dict[str, Any], key: str) -> frozenset[str]:
     payloads = frozenset(
         name for name in _PAYLOADS & holder.keys() if _is_payload(name, holder, key)
     )
-    if payloads:
+    if payloads or key in _MEDIA:
         return payloads | _SETTINGS | {"format"}
     kind = holder.get("type")
     if not isinstance(kind, str) or kind not in _BLOCKS:
@@ -178,7 +178,7 @@ def _add_values(value: Any, prefix: str, found: list[str]) -> None:
 
 
 def _add(text: str, found: list[str]) -> None:
-    if text:
+    if text and not text.isspace():
         found.append(text)
 
 
@@ -209,24 +209,24 @@ def pieces(text: str) -> list[str]:
     made: list[str] = []
     start = 0
     while start < len(text) and len(made) < MAX_PIECES:
-        end = start + _piece_length(text[start : start + _PIECE_CHARACTERS + 1])
+        end = start + _piece_length(text, start)
         _add(text[start:end].strip(), made)
         start = end
     return made
 
 
-def _piece_length(text: str) -> int:
-    """Give the length of the first piece of a text of at most one character more than one has."""
-    length = len(text)
-    while (tokens := _tokens(text[:length])) > PIECE_TOKENS:
-        length = length * PIECE_TOKENS // tokens
-    if length == len(text):
-        return length
+def _piece_length(text: str, start: int) -> int:
+    """Give the length of the piece that begins there."""
+    window = text[start : start + _PIECE_CHARACTERS]
+    while (tokens := _tokens(window)) > PIECE_TOKENS:
+        window = window[: len(window) * PIECE_TOKENS // tokens]
+    if start + len(window) == len(text):
+        return len(window)
     for end in _ENDS:
-        ends = [found.end() for found in end.finditer(text, length // 2, length)]
+        ends = [found.end() for found in end.finditer(window, len(window) // 2)]
         if ends:
             return ends[-1]
-    return length
+    return len(window)
 
 
 def _tokens(text: str) -> int:

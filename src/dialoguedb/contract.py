@@ -503,6 +503,6 @@ SERVICE = (
 )
 
 #: Every operation; the order is that of the reference.
-OPERATIONS: tuple[Operation, ...] = (*DIALOGUES, *MESSAGES, *MEMORIES, *SERVICE)
+OPERATIONS: tuple[Operation, ...] = (*DIALOGUES, *MESSAGES, *MEMORIES, *SEARCH, *SERVICE)
 #: The resources of the wire; their fields that no request takes are read-only (contract 1.3).
 RESOURCES: tuple[type[Struct], ...] = (dialogues.Dialogue, messages.Message, memories.Memory)

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from dialoguedb.contract import OPERATIONS
-from dialoguedb.engine import dialogues, memories, messages
+from dialoguedb.engine import dialogues, memories, messages, search
 from dialoguedb.engine.caller import Caller, Replayed, Task
 
 Handler = Callable[[Caller, Any], Task[Any]]
 
-_ROOMS = {"dialogues": dialogues, "memories": memories, "messages": messages}
+_ROOMS = {"dialogues": dialogues, "memories": memories, "messages": messages, "search": search}
 
 
 def handlers() -> Mapping[str, Handler]:

@@ -5,7 +5,7 @@ from typing import Any, Generic, NamedTuple
 
 import msgspec
 
-from dialoguedb.store.protocol import Scope, T
+from dialoguedb.store.protocol import Reach, T
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,12 +33,13 @@ class Task(NamedTuple, Generic[T]):
     gives the work to do inside one; it is an ordinary function, without waiting.
 
     Attributes:
-        scope: the space that the transaction is bound to; None for the catalogue.
+        scope: the space that the transaction is bound to, or for a search the project; None for
+            the catalogue.
         work: a function of the transaction; a read takes a read transaction.
         short: whether it touches a few rows only, however much is stored.
     """
 
-    scope: Scope | None
+    scope: Reach
     work: Callable[[Any], T]
     short: bool = True
 

@@ -51,7 +51,9 @@ def create(caller: Caller, request: CreateDialogue) -> Task[Dialogue | Replayed]
         if dialogue.request_id != ids["request"]:  # another one has taken its id since
             raise messages.no_dialogue(dialogue.id)
         found = (stored_messages.get(tx, one) for one in ids["messages"])
-        dialogue.messages = [message for message in found if message is not None]
+        dialogue.messages = [
+            stored_messages.of_row(row, tx.scope.namespace) for row in found if row is not None
+        ]
         return dialogue
 
     whole = once(
@@ -127,7 +129,7 @@ def _create(
         stored_state=None if request.state is UNSET else documents.compact(request.state),
     )
     stored.insert(tx, row, beginning)
-    changes.note(tx, "dialogue", dialogue_id, "created")
+    changes.dialogue(tx, row)
     numbers = stored.Numbers(beginning.last_sequence, beginning.last_server_time, now_ms)
     dialogue = _struct(tx, row)
     dialogue.messages = messages.insert(tx, dialogue_id, drafts, places, numbers)
@@ -250,7 +252,7 @@ def _store(tx: WriteTx, before: Stored, after: Stored, state: str) -> bool:
     if state != before.state:
         stored.put_state(tx, before, state)
     stored.update(tx, after, tx.runtime.now())
-    changes.note(tx, "dialogue", before.id, "modified")
+    changes.dialogue(tx, _stored(tx, before.id), same_label=after.label == before.label)
     return True
 
 
@@ -313,11 +315,16 @@ def delete(caller: Caller, request: DeleteDialogue) -> Task[Deleted]:
             )
         stored.delete(tx, row.id)
         claims.drop(tx, "dialogue", row.id)
-        changes.note(tx, "dialogue", row.id, "deleted")
+        changes.dialogue_gone(tx, row.id)
         if request.cascade:
-            for message_id in stored_messages.delete_of_dialogue(tx, row.id):
+            gone = stored_messages.delete_of_dialogue(tx, row.id)
+            for message_id, _ in gone:
                 claims.drop(tx, "message", message_id)
-                changes.note(tx, "message", message_id, "deleted")
+            changes.messages_gone(
+                tx,
+                [(message_id, row.id, sequence) for message_id, sequence in gone],
+                tx.runtime.now(),
+            )
         return Deleted(success=True, id=row.id)
 
     return Task(Scope(caller.project_id, request.namespace), work, short=not request.cascade)

@@ -20,20 +20,25 @@ from dialoguedb.models.memories import (
 )
 from dialoguedb.store import changes, claims
 from dialoguedb.store import memories as stored
+from dialoguedb.store.memories import StoredMemory
 from dialoguedb.store.protocol import ReadTx, Scope, WriteTx
 
 
-def _stored(tx: ReadTx, memory_id: str) -> Memory:
-    memory = stored.get(tx, memory_id)
-    if memory is None:
+def _stored(tx: ReadTx, memory_id: str) -> StoredMemory:
+    row = stored.get(tx, memory_id)
+    if row is None:
         raise MemoryNotFound(f"Memory '{memory_id}' not found in this namespace", field="id")
-    return memory
+    return row
+
+
+def _struct(tx: ReadTx, row: StoredMemory) -> Memory:
+    return stored.of_row(row, tx.scope.namespace)
 
 
 def _made(tx: ReadTx, made: list[str]) -> Memory:
     """Find what a request made: not another memory that has taken its id since."""
     memory_id, created = made
-    memory = _stored(tx, memory_id)
+    memory = _struct(tx, _stored(tx, memory_id))
     if memory.created != created:
         raise MemoryNotFound(field="id")
     return memory
@@ -48,7 +53,7 @@ def create(caller: Caller, request: CreateMemory) -> Task[Memory | Replayed]:
     def work(tx: WriteTx) -> Memory:
         memory_id = tx.runtime.ulid() if own_id is UNSET else own_id
         claims.take(tx, "memory", [memory_id])
-        memory = stored.insert(
+        row = stored.insert(
             tx,
             memory_id,
             label=request.label or None,
@@ -58,8 +63,8 @@ def create(caller: Caller, request: CreateMemory) -> Task[Memory | Replayed]:
             tags=documents.text_of(request.tags) if request.tags else EMPTY_ARRAY,
             now_ms=tx.runtime.now(),
         )
-        changes.note(tx, "memory", memory_id, "created")
-        return memory
+        changes.memory(tx, row)
+        return _struct(tx, row)
 
     whole = once(
         "memories.create",
@@ -88,7 +93,7 @@ def list_(caller: Caller, request: ListMemories) -> Task[MemoryPage]:
 def get(caller: Caller, request: NameMemory) -> Task[Memory]:
     """Get a memory."""
     scope = Scope(caller.project_id, request.namespace)
-    return Task(scope, lambda tx: _stored(tx, str(request.id)))
+    return Task(scope, lambda tx: _struct(tx, _stored(tx, str(request.id))))
 
 
 def update(caller: Caller, request: UpdateMemory) -> Task[Memory]:
@@ -96,7 +101,8 @@ def update(caller: Caller, request: UpdateMemory) -> Task[Memory]:
     tags = documents.text_of(request.tags)
 
     def work(tx: WriteTx) -> Memory:
-        memory = _stored(tx, str(request.id))
+        row = _stored(tx, str(request.id))
+        memory = _struct(tx, row)
         refuse_changes(
             {
                 "value": (request.value, memory.value),
@@ -105,11 +111,12 @@ def update(caller: Caller, request: UpdateMemory) -> Task[Memory]:
                 "metadata": (request.metadata, memory.metadata),
             }
         )
-        if tags.encode() == bytes(memory.tags):
+        if tags == row.tags:
             return memory
-        stored.set_tags(tx, memory.id, tags, tx.runtime.now())
-        changes.note(tx, "memory", memory.id, "modified")
-        return _stored(tx, memory.id)
+        stored.set_tags(tx, row.id, tags, tx.runtime.now())
+        row = _stored(tx, row.id)
+        changes.memory(tx, row, again=True)
+        return _struct(tx, row)
 
     return Task(Scope(caller.project_id, request.namespace), work)
 
@@ -118,10 +125,10 @@ def delete(caller: Caller, request: NameMemory) -> Task[Deleted]:
     """Delete a memory."""
 
     def work(tx: WriteTx) -> Deleted:
-        memory = _stored(tx, str(request.id))
-        stored.delete(tx, memory.id)
-        claims.drop(tx, "memory", memory.id)
-        changes.note(tx, "memory", memory.id, "deleted")
-        return Deleted(success=True, id=memory.id)
+        row = _stored(tx, str(request.id))
+        stored.delete(tx, row.id)
+        claims.drop(tx, "memory", row.id)
+        changes.memory_gone(tx, row.id)
+        return Deleted(success=True, id=row.id)
 
     return Task(Scope(caller.project_id, request.namespace), work)

@@ -31,7 +31,7 @@ from dialoguedb.models.messages import (
 from dialoguedb.models.times import EARLIEST_MS, parse_instant, text_of
 from dialoguedb.store import changes, claims, dialogues
 from dialoguedb.store import messages as stored
-from dialoguedb.store.messages import Draft, Place
+from dialoguedb.store.messages import Draft, Place, StoredMessage
 from dialoguedb.store.protocol import ReadTx, Scope, WriteTx
 
 
@@ -96,8 +96,10 @@ def insert(
         created_ms = numbers.server_time_ms if one.created_ms is None else one.created_ms
         modified_ms = max(numbers.now_ms, created_ms)
         new.append((message_id, one, Place(dialogue_id, sequence, created_ms, modified_ms)))
-        changes.note(tx, "message", message_id, "created")
-    return stored.insert(tx, new)
+    rows = stored.insert(tx, new)
+    for row in rows:
+        changes.message(tx, row, numbers.now_ms)
+    return [stored.of_row(row, tx.scope.namespace) for row in rows]
 
 
 def _refused(tx: ReadTx, dialogue_id: str) -> DialogueNotFound | DialogueEnded:
@@ -162,10 +164,10 @@ def create_batch(caller: Caller, request: CreateMessages) -> Task[list[Message] 
 def _made(tx: ReadTx, made: tuple[str, int]) -> Message:
     """Find what a request made: not another message that has taken its id since."""
     message_id, sequence = made
-    message = stored.get(tx, message_id)
-    if message is None or message.sequence != sequence:
+    row = stored.get(tx, message_id)
+    if row is None or row.sequence != sequence:
         raise no_message(message_id)
-    return message
+    return stored.of_row(row, tx.scope.namespace)
 
 
 def list_(caller: Caller, request: ListMessages) -> Task[MessagePage]:
@@ -197,19 +199,21 @@ def page_of(tx: ReadTx, asked: pages.Question) -> MessagePage:
     return MessagePage(items=page.items, next=page.next)
 
 
-def _named(tx: ReadTx, request: NameMessage) -> Message:
+def _named(tx: ReadTx, request: NameMessage) -> StoredMessage:
     """Find the message that a request names; in the dialogue that it names, if it does."""
-    message = stored.get(tx, str(request.id))
-    if message is None or (
-        request.dialogue_id is not UNSET and message.dialogue_id != request.dialogue_id
-    ):
+    row = stored.get(tx, str(request.id))
+    if row is None or (request.dialogue_id is not UNSET and row.dialogue_id != request.dialogue_id):
         raise no_message(str(request.id))
-    return message
+    return row
 
 
 def get(caller: Caller, request: NameMessage) -> Task[Message]:
     """Get a message (5.11)."""
-    return Task(Scope(caller.project_id, request.namespace), lambda tx: _named(tx, request))
+
+    def work(tx: ReadTx) -> Message:
+        return stored.of_row(_named(tx, request), tx.scope.namespace)
+
+    return Task(Scope(caller.project_id, request.namespace), work)
 
 
 def update(caller: Caller, request: UpdateMessage) -> Task[Message]:
@@ -217,7 +221,8 @@ def update(caller: Caller, request: UpdateMessage) -> Task[Message]:
     tags = None if request.tags is UNSET else documents.text_of(request.tags)
 
     def work(tx: WriteTx) -> Message:
-        message = _named(tx, request)
+        row = _named(tx, request)
+        message = stored.of_row(row, tx.scope.namespace)
         refuse_changes(
             {
                 "role": (request.role, message.role),
@@ -227,14 +232,14 @@ def update(caller: Caller, request: UpdateMessage) -> Task[Message]:
             },
             created=(request.created, message.created),
         )
-        if tags is None or tags.encode() == bytes(message.tags):
+        if tags is None or tags == row.tags:
             return message
         if caller.immutable:
             raise _immutable("Messages cannot be changed")
-        now_ms = tx.runtime.now()
-        stored.set_tags(tx, message.id, tags, now_ms)
-        changes.note(tx, "message", message.id, "modified")
-        return _named(tx, request)
+        stored.set_tags(tx, row.id, tags, tx.runtime.now())
+        row = _named(tx, request)
+        changes.message_tagged(tx, row)
+        return stored.of_row(row, tx.scope.namespace)
 
     return Task(Scope(caller.project_id, request.namespace), work)
 
@@ -274,13 +279,14 @@ def delete(caller: Caller, request: NameMessage) -> Task[DeletedMessage]:
     """Delete a message; its dialogue's counters follow (5.13)."""
 
     def work(tx: WriteTx) -> DeletedMessage:
-        message = _named(tx, request)
+        row = _named(tx, request)
         if caller.immutable:
             raise _immutable("Messages cannot be deleted")
-        stored.delete(tx, message.id)
-        claims.drop(tx, "message", message.id)
-        dialogues.lose_message(tx, message.dialogue_id, tx.runtime.now())
-        changes.note(tx, "message", message.id, "deleted")
-        return DeletedMessage(success=True, id=message.id, dialogue_id=message.dialogue_id)
+        stored.delete(tx, row.id)
+        claims.drop(tx, "message", row.id)
+        now_ms = tx.runtime.now()
+        dialogues.lose_message(tx, row.dialogue_id, now_ms)
+        changes.messages_gone(tx, [(row.id, row.dialogue_id, row.sequence)], now_ms)
+        return DeletedMessage(success=True, id=row.id, dialogue_id=row.dialogue_id)
 
     return Task(Scope(caller.project_id, request.namespace), work)

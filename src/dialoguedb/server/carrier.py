@@ -9,9 +9,9 @@ from dialoguedb.engine import Task
 from dialoguedb.store.protocol import (
     Job,
     Outcome,
+    Reach,
     ReadTooLong,
     ReadWork,
-    Scope,
     Snapshot,
     Store,
     T,
@@ -49,13 +49,15 @@ class Carrier:
         return await self._loop.run_in_executor(self._pool, act, *args)
 
     async def read(self, task: Task[T]) -> T:
-        """Run a reading task."""
+        """Run a reading task; one that is not short leaves the loop."""
+        if not task.short:
+            return await self.apart(self.store.read, task.scope, task.work)
         try:
             return self.glance(task.scope, task.work)
         except ReadTooLong:
             return await self.apart(self.store.read, task.scope, task.work)
 
-    def glance(self, scope: Scope | None, work: ReadWork[T]) -> T:
+    def glance(self, scope: Reach, work: ReadWork[T]) -> T:
         """Read something short at once, in the loop.
 
         All reads of one turn of the loop share a snapshot. What was answered or revoked before a
@@ -70,7 +72,7 @@ class Carrier:
             self._begin_turn()
         return self._snapshot.read(scope, work)
 
-    def glance_once(self, key: Hashable, scope: Scope | None, work: ReadWork[T]) -> T:
+    def glance_once(self, key: Hashable, scope: Reach, work: ReadWork[T]) -> T:
         """Do the same as `glance`, once for a key and a turn: its snapshot can say nothing else."""
         if key not in self._seen:
             self._seen[key] = self.glance(scope, work)

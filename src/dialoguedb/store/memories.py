@@ -1,6 +1,6 @@
 """Memories in the store: rows to Structs and back."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import UNSET
 
@@ -8,6 +8,21 @@ from dialoguedb.models import documents
 from dialoguedb.models.memories import Memory
 from dialoguedb.models.times import text_of
 from dialoguedb.store.protocol import ReadTx, Row, WriteTx
+
+
+class StoredMemory(NamedTuple):
+    """A memory's row, in the order of the statements that read and write it; milliseconds."""
+
+    space_id: int
+    id: str
+    inserted: int
+    label: str | None
+    description: str | None
+    value: str
+    metadata: str
+    tags: str
+    created: int
+    modified: int
 
 
 def of_row(row: Row, namespace: str) -> Memory:
@@ -36,28 +51,20 @@ def insert(
     metadata: str,
     tags: str,
     now_ms: int,
-) -> Memory:
+) -> StoredMemory:
     """Store a memory."""
     inserted = tx.runtime.ordinal()
-    tx.run(
-        "memories_insert",
-        id=memory_id,
-        inserted=inserted,
-        label=label,
-        description=description,
-        value=value,
-        metadata=metadata,
-        tags=tags,
-        created=now_ms,
+    row = StoredMemory(
+        tx.space_id, memory_id, inserted, label, description, value, metadata, tags, now_ms, now_ms
     )
-    row = (None, memory_id, inserted, label, description, value, metadata, tags, now_ms, now_ms)
-    return of_row(row, tx.scope.namespace)
+    tx.insert("memories_insert", [row])
+    return row
 
 
-def get(tx: ReadTx, memory_id: str) -> Memory | None:
-    """Get a memory of the space."""
+def get(tx: ReadTx, memory_id: str) -> StoredMemory | None:
+    """Get a memory's row."""
     row = tx.one("memories_get", id=memory_id)
-    return of_row(row, tx.scope.namespace) if row else None
+    return StoredMemory._make(row) if row else None
 
 
 def page(tx: ReadTx, order: str, **window: Any) -> tuple[list[Row], bool]:

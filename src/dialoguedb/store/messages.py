@@ -34,37 +34,37 @@ class Place(NamedTuple):
     modified_ms: int
 
 
-#: The columns of a row, in the order of the statements that read it.
-_COLUMNS = (
-    "space_id",
-    "dialogue_id",
-    "created",
-    "sequence",
-    "id",
-    "role",
-    "name",
-    "content",
-    "content_length",
-    "preview",
-    "metadata",
-    "tags",
-    "modified",
-)
+class StoredMessage(NamedTuple):
+    """A message's row, in the order of the statements that read and write it; milliseconds."""
+
+    space_id: int
+    dialogue_id: str
+    created: int
+    sequence: int
+    id: str
+    role: str
+    name: str | None
+    content: str
+    content_length: int
+    preview: str | None
+    metadata: str
+    tags: str
+    modified: int
 
 
-def insert(tx: WriteTx, new: Sequence[tuple[str, Draft, Place]]) -> list[Message]:
+def insert(tx: WriteTx, new: Sequence[tuple[str, Draft, Place]]) -> list[StoredMessage]:
     """Store messages under their ids; their dialogue's numbers must have been taken before."""
-    rows = [_row(*one) for one in new]
-    tx.many("messages_insert", [dict(zip(_COLUMNS, row, strict=True)) for row in rows])
-    return [of_row(row, tx.scope.namespace) for row in rows]
+    rows = [_row(tx.space_id, *one) for one in new]
+    tx.insert("messages_insert", rows)
+    return rows
 
 
-def _row(message_id: str, draft: Draft, place: Place) -> Row:
+def _row(space_id: int, message_id: str, draft: Draft, place: Place) -> StoredMessage:
     content, length, preview = draft.content
     if content.startswith('"') and length <= PREVIEW_CHARACTERS:
         preview = None  # it is the content itself
-    return (
-        None,
+    return StoredMessage(
+        space_id,
         place.dialogue_id,
         place.created_ms,
         place.sequence,
@@ -120,10 +120,16 @@ def of_row(row: Row, namespace: str) -> Message:
     )
 
 
-def get(tx: ReadTx, message_id: str) -> Message | None:
-    """Get a message of the space."""
+def get(tx: ReadTx, message_id: str) -> StoredMessage | None:
+    """Get a message's row."""
     row = tx.one("messages_get", id=message_id)
-    return of_row(row, tx.scope.namespace) if row else None
+    return StoredMessage._make(row) if row else None
+
+
+def at(tx: ReadTx, dialogue_id: str, created_ms: int, sequence: int) -> StoredMessage | None:
+    """Get the row of the message at a place of a dialogue."""
+    row = tx.one("messages_at", dialogue_id=dialogue_id, created=created_ms, sequence=sequence)
+    return StoredMessage._make(row) if row else None
 
 
 def exist(tx: ReadTx, dialogue_id: str) -> bool:
@@ -141,9 +147,10 @@ def delete(tx: WriteTx, message_id: str) -> None:
     tx.run("messages_delete", id=message_id)
 
 
-def delete_of_dialogue(tx: WriteTx, dialogue_id: str) -> list[str]:
-    """Delete all messages of a dialogue; give their ids."""
-    return [row[1] for row in tx.all("messages_delete_of_dialogue", dialogue_id=dialogue_id)]
+def delete_of_dialogue(tx: WriteTx, dialogue_id: str) -> list[tuple[str, int]]:
+    """Delete all messages of a dialogue; give their ids and numbers."""
+    gone = tx.all("messages_delete_of_dialogue", dialogue_id=dialogue_id)
+    return [(message_id, sequence) for _, message_id, sequence in gone]
 
 
 def page(tx: ReadTx, dialogue_id: str, order: str, **window: Any) -> tuple[list[Row], bool]:

@@ -4,6 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from dialoguedb.runtime import Runtime
+from dialoguedb.search.conditions import Conditions
+from dialoguedb.search.finding import Hit
+from dialoguedb.search.indexer import Note
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -18,10 +21,39 @@ class Scope(NamedTuple):
     namespace: str
 
 
+class WholeProject(NamedTuple):
+    """A transaction for a search over all spaces of a project."""
+
+    project_id: str
+
+
+#: What a transaction is bound to: a space, for a search a project, or the catalogue.
+Reach = Scope | WholeProject | None
+
+
+class Query(NamedTuple):
+    """A search.
+
+    Attributes:
+        kind: what is sought: MESSAGE, DIALOGUE or MEMORY of `search/entries.py`.
+        text: in plain words.
+        terms: the words of it, as the analyser gives them.
+        conditions: what results must be.
+        limit: results at most.
+    """
+
+    kind: int
+    text: str
+    terms: Sequence[str]
+    conditions: Conditions
+    limit: int
+
+
 class ReadTx(Protocol):
     """A snapshot. Statements are named (`store/sql`); the space is bound by the store."""
 
     scope: Scope
+    runtime: Runtime
 
     def one(self, statement: str, **params: Param) -> Row | None:
         """Give the first row, or None."""
@@ -46,11 +78,26 @@ class ReadTx(Protocol):
             ReadTooLong: the page passes the bytes that this read was allowed.
         """
 
+    def search(self, query: Query) -> list[Hit]:
+        """Find resources of the space, or of the project, the best first.
+
+        Fewer than `limit` come only when no more pass the conditions. The index may be ahead of
+        this snapshot: what it names may not be found, or not pass.
+        """
+
+    def within(self, space_id: int) -> "ReadTx":
+        """Read in one space of the project, as a search has named it."""
+
 
 class WriteTx(ReadTx, Protocol):
     """A transaction that can write. All of it happens, or nothing of it."""
 
-    runtime: Runtime
+    @property
+    def space_id(self) -> int:
+        """The number of the space."""
+
+    def insert(self, statement: str, rows: Sequence[Row]) -> None:
+        """Store rows; the first value of each is the space, the others as the statement names."""
 
     def run(self, statement: str, **params: Param) -> int:
         """Run a statement that returns no rows; give the number of rows it changed."""
@@ -58,8 +105,8 @@ class WriteTx(ReadTx, Protocol):
     def many(self, statement: str, rows: Sequence[dict[str, Param]]) -> list[Row]:
         """Run a statement once for each set of parameters; give all rows that come of it."""
 
-    def later(self, statement: str, **params: Param) -> None:
-        """Run a statement with others of its kind before the commit; it must not fail."""
+    def note(self, note: Note) -> None:
+        """Have a change logged and indexed, in this transaction."""
 
     def after_commit(self, act: Callable[[], None]) -> None:
         """Do something once this is on disk, in the order of commits; not at all if it fails."""
@@ -92,7 +139,7 @@ class Job(NamedTuple):
         resolver: told the outcome, with those of the same commit.
     """
 
-    scope: Scope | None
+    scope: Reach
     work: WriteWork[Any]
     token: Any
     resolver: Resolver
@@ -101,7 +148,7 @@ class Job(NamedTuple):
 class Snapshot(Protocol):
     """One state of the database, for several reads in one thread. Close it soon."""
 
-    def read(self, scope: Scope | None, work: ReadWork[T]) -> T:
+    def read(self, scope: Reach, work: ReadWork[T]) -> T:
         """Run a work on it; see `Store.read`."""
 
     def close(self) -> None:
@@ -111,11 +158,11 @@ class Snapshot(Protocol):
 class Store(Protocol):
     """A database. Work travels to it; only it begins, commits and rolls back."""
 
-    def read(self, scope: Scope | None, work: ReadWork[T]) -> T:
+    def read(self, scope: Reach, work: ReadWork[T]) -> T:
         """Run a work on a snapshot of its own, in the calling thread.
 
         Args:
-            scope: its space; None for the catalogue of projects and keys.
+            scope: its space, or a project to search in; None for the catalogue.
             work: a function of the transaction.
         """
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import apsw
 
+from dialoguedb.embed import open_embedder
 from dialoguedb.errors import (
     DialogueDBError,
     InternalError,
@@ -24,10 +25,11 @@ from dialoguedb.errors import (
 from dialoguedb.runtime import Runtime
 from dialoguedb.store.checkpoint import Checkpointer
 from dialoguedb.store.files import BUSY_TIMEOUT_MS, SqliteFile
+from dialoguedb.store.index import OpenEmbedder, SearchIndex, Written
 from dialoguedb.store.protocol import (
     Job,
     Outcome,
-    Param,
+    Reach,
     ReadWork,
     Resolver,
     Scope,
@@ -35,7 +37,8 @@ from dialoguedb.store.protocol import (
     WallBroken,
     WriteWork,
 )
-from dialoguedb.store.sqlite_tx import Session, Tx
+from dialoguedb.store.session import Session
+from dialoguedb.store.sqlite_tx import Tx
 
 log = logging.getLogger("dialoguedb.store")
 
@@ -53,11 +56,12 @@ class _Snapshot:
         self._session = session
         self._most_bytes = most_bytes
 
-    def read(self, scope: Scope | None, work: ReadWork[T]) -> T:
+    def read(self, scope: Reach, work: ReadWork[T]) -> T:
         """See `protocol.Snapshot`."""
-        tx = Tx(self._session, scope, self._store.runtime, self._most_bytes)
+        store = self._store
+        tx = Tx(self._session, scope, store.runtime, store.index, self._most_bytes)
         try:
-            if scope is not None and tx.find_space(self._store.spaces):
+            if isinstance(scope, Scope) and tx.find_space(self._store.spaces):
                 tx.remember_space(self._store.spaces)
             return work(tx)
         except apsw.Error as error:
@@ -89,12 +93,21 @@ class _NotBegunError(Exception):
 class SqliteStore:
     """A store in one SQLite file. See `protocol.Store`."""
 
-    def __init__(self, file: SqliteFile, runtime: Runtime) -> None:
+    def __init__(
+        self,
+        file: SqliteFile,
+        runtime: Runtime,
+        *,
+        open_embedder: OpenEmbedder = open_embedder,
+        embedder: str = "static",
+    ) -> None:
         """Open the file and bring its schema up to date.
 
         Args:
             file: where it is and how it is opened.
             runtime: the clock and ids for the works.
+            open_embedder: opens the embedder of a setting.
+            embedder: the setting for a file that has no search index yet.
         Raises:
             StoreError: it cannot be opened; the message says why and what to do.
         """
@@ -102,6 +115,8 @@ class SqliteStore:
         self.runtime = runtime
         self._session = Session(file.open_writer(runtime))
         self._identity = file.identity()
+        self.index = SearchIndex(open_embedder, embedder)
+        self._begin_index()
         self._checkpointer = Checkpointer(file, self._session.connection)
         self._readers: deque[Session] = deque()
         self.spaces: dict[Scope, int] = {}
@@ -117,9 +132,20 @@ class SqliteStore:
         self._writer = threading.Thread(target=self._run, name="dialoguedb-writer", daemon=True)
         self._writer.start()
 
+    def _begin_index(self) -> None:
+        """Learn which search index is in use; a new file gets one."""
+        try:
+            self._session.control("BEGIN IMMEDIATE")
+            self.index.begin(self._session)
+            self._session.control("COMMIT")
+        except apsw.Error as error:
+            raise translated(error) from error
+        finally:
+            self._undo()
+
     # ── reads ────────────────────────────────────────────────────────────────────────────────
 
-    def read(self, scope: Scope | None, work: ReadWork[T]) -> T:
+    def read(self, scope: Reach, work: ReadWork[T]) -> T:
         """See `protocol.Store`."""
         snapshot = self.snapshot()
         try:
@@ -265,6 +291,7 @@ class SqliteStore:
         """
         try:
             done = self._begin(group.jobs) if group.done is None else group.done
+            written = self._log_changes(done)
         except _NotBegunError:
             raise
         except Exception as error:  # noqa: BLE001 - it is the outcome of those it befell
@@ -276,6 +303,7 @@ class SqliteStore:
             self._undo()
             self._bury()
             return _all_failed([group], error) if last else None
+        self.index.committed(written)
         for tx, outcome in done:
             if outcome.error is None:
                 tx.committed()
@@ -302,26 +330,24 @@ class SqliteStore:
         except apsw.Error as error:
             raise _NotBegunError(error) from error
         self._forget_spaces_if_changed()
-        done = [self._work(job) for job in jobs]
-        self._finish(done)
-        return done
+        return [self._work(job) for job in jobs]
 
-    def _finish(self, done: Done) -> None:
-        """Run what the works have left for the end, statement by statement."""
-        left: dict[str, list[dict[str, Param]]] = {}
-        for tx, outcome in done:
-            if outcome.error is None:
-                for sql, params in tx.left:
-                    left.setdefault(sql, []).append(params)
-        for sql, rows in left.items():
-            self._session.many(sql, rows)
+    def _log_changes(self, done: Done) -> list[Written]:
+        """Write down what the works have changed, the texts of all embedded together."""
+        noted = [
+            (tx.scope, tx.space_id, tx.notes)
+            for tx, outcome in done
+            if outcome.error is None and tx.notes
+        ]
+        return self.index.write(self._session, noted)
 
     def _forget_spaces_if_changed(self) -> None:
-        """Forget the spaces when another process has written: it may have deleted a project."""
+        """Look again when another process has written: a project or the index may be another."""
         seen = self._session.connection.pragma("data_version")
         if seen != self._seen:
             self._seen = seen
             self.spaces.clear()
+            self.index.begin(self._session)
 
     def _work(self, job: Job) -> tuple[Tx, Outcome]:
         """Run one work inside the open transaction, in a savepoint of its own.
@@ -330,10 +356,10 @@ class SqliteStore:
             Exception: the transaction is gone, and with it every work of the group.
         """
         control = self._session.control
-        tx = Tx(self._session, job.scope, self.runtime)
+        tx = Tx(self._session, job.scope, self.runtime, self.index)
         control("SAVEPOINT work")
         try:
-            if job.scope is not None:
+            if isinstance(job.scope, Scope):
                 tx.make_space(self.spaces)
             result = job.work(tx)
         except Exception as error:

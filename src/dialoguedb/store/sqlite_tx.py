@@ -1,91 +1,60 @@
 """Transactions on SQLite: statements run by name, bound to a space, checked on the way out."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-
-import apsw
+from collections.abc import Callable, Sequence
 
 from dialoguedb.errors import Unauthorized
 from dialoguedb.models.limits import MAX_PAGE_BYTES
 from dialoguedb.runtime import Runtime
+from dialoguedb.search.finding import Hit, Probe, find
+from dialoguedb.search.indexer import Note
 from dialoguedb.store import statements
-from dialoguedb.store.protocol import Param, ReadTooLong, Row, Scope, WallBroken
+from dialoguedb.store.index import SearchIndex
+from dialoguedb.store.protocol import (
+    Param,
+    Query,
+    Reach,
+    ReadTooLong,
+    Row,
+    Scope,
+    WallBroken,
+    WholeProject,
+)
+from dialoguedb.store.session import NO_SPACE, Session
 
 log = logging.getLogger("dialoguedb.store")
 
 #: Spaces whose numbers are remembered; then all are forgotten.
 MAX_SPACES = 100_000
-#: No space has this number: what is looked for in it is not found.
-NO_SPACE = 0
-
-
-class Session:
-    """A connection, and cursors that are used again and again.
-
-    A cursor that is left with rows pins an old snapshot; one that is dropped stays in a list of
-    the connection's that each later statement walks through; and one that is closed is never freed
-    (APSW 3.54). So there are a few, each emptied after use.
-    """
-
-    __slots__ = ("_free", "connection", "control")
-
-    def __init__(self, connection: apsw.Connection) -> None:
-        self.connection = connection
-        #: Runs what begins and ends transactions.
-        self.control = connection.cursor().execute
-        self._free: list[apsw.Cursor] = []
-
-    def take(self) -> apsw.Cursor:
-        """Take a cursor; it must be put back."""
-        return self._free.pop() if self._free else self.connection.cursor()
-
-    def put_back(self, cursor: apsw.Cursor) -> None:
-        """Empty a cursor and keep it for the next statement."""
-        cursor.execute("")
-        self._free.append(cursor)
-
-    def all(self, sql: str, params: Mapping[str, Param]) -> list[Row]:
-        """Run a statement and give all its rows."""
-        cursor = self.take()
-        try:
-            rows: list[Row] = cursor.execute(sql, params).fetchall()
-        finally:
-            self._free.append(cursor)  # it has nothing left
-        return rows
-
-    def many(self, sql: str, sets: Sequence[Mapping[str, Param]]) -> list[Row]:
-        """Run a statement once for each set of parameters and give all its rows."""
-        cursor = self.take()
-        try:
-            rows: list[Row] = cursor.executemany(sql, sets).fetchall()
-        finally:
-            self._free.append(cursor)
-        return rows
-
-    def close(self) -> None:
-        """Close the connection."""
-        self.connection.close()
 
 
 class Tx:
-    """A transaction on one connection, bound to one space."""
+    """A transaction on one connection, bound to one space, or for a search to one project."""
 
     def __init__(
         self,
         session: Session,
-        scope: Scope | None,
+        scope: Reach,
         runtime: Runtime,
+        index: SearchIndex,
         most_bytes: int | None = None,
     ) -> None:
         self._session = session
+        self._index = index
         self._statements = statements.load("sqlite")
         self._catalogue_only = scope is None
+        self._project = scope if isinstance(scope, WholeProject) else None
         self._space = NO_SPACE
         self._most_bytes = most_bytes
         self._acts: list[Callable[[], None]] = []
-        self.left: list[tuple[str, dict[str, Param]]] = []
-        self.scope = scope or Scope("", "")
+        self.notes: list[Note] = []
+        self.scope = scope if isinstance(scope, Scope) else Scope("", "")
         self.runtime = runtime
+
+    @property
+    def space_id(self) -> int:
+        """The number of the space, NO_SPACE where there is none yet."""
+        return self._space
 
     def find_space(self, known: dict[Scope, int]) -> bool:
         """Bind the space if there is one; `known` holds numbers that are on disk, only those."""
@@ -129,6 +98,14 @@ class Tx:
             return self._session.all(named.sql, params)
         space = self._bind(named, params)
         return self._checked(self._session.all(named.sql, params), named, space)
+
+    def insert(self, statement: str, rows: Sequence[Row]) -> None:
+        """See `protocol.WriteTx`."""
+        named = self._statements[statement]
+        for row in rows:
+            if row[0] != self._space or self._space == NO_SPACE:
+                raise WallBroken(f"{statement} was to store a row of another space")
+        self._session.insert(named.sql, rows)
 
     def many(self, statement: str, rows: Sequence[dict[str, Param]]) -> list[Row]:
         """See `protocol.WriteTx`."""
@@ -186,12 +163,38 @@ class Tx:
         self.all(statement, **params)
         return self._session.connection.changes()
 
-    def later(self, statement: str, **params: Param) -> None:
+    def search(self, query: Query) -> list[Hit]:
+        """See `protocol.ReadTx`."""
+        if self._catalogue_only or (self._project is None and self._space == NO_SPACE):
+            return []
+        project_id = (self._project or self.scope).project_id
+        shelf, generation = self._index.shelf(self._session, project_id)
+        if shelf is None:
+            return []
+        probe = Probe(
+            query.kind,
+            query.terms,
+            self._index.vector(generation, query.text),
+            query.conditions,
+            None if self._project else self._space,
+            query.limit,
+        )
+        return find(shelf, probe)
+
+    def within(self, space_id: int) -> "Tx":
+        """See `protocol.ReadTx`."""
+        project_id = (self._project or self.scope).project_id
+        found = self._session.all(self._statements["index_space"].sql, {"space_id": space_id})
+        if not found or found[0][1] != project_id:
+            raise WallBroken(f"a search of project {project_id} gave a row of space {space_id}")
+        scope = Scope(project_id, found[0][2])
+        tx = Tx(self._session, scope, self.runtime, self._index, self._most_bytes)
+        tx._space = space_id
+        return tx
+
+    def note(self, note: Note) -> None:
         """See `protocol.WriteTx`."""
-        named = self._statements[statement]
-        if named.scoped:
-            self._bind(named, params)
-        self.left.append((named.sql, params))
+        self.notes.append(note)
 
     def after_commit(self, act: Callable[[], None]) -> None:
         """See `protocol.WriteTx`."""

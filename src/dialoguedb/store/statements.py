@@ -2,7 +2,8 @@
 
 A statement over user data binds `:space`, and returns the space id first of every row that it reads
 or changes: the store sets the one and checks the other, so that a wrong condition in a statement
-can neither show nor change a foreign row. Only the erasing of a whole project is over its spaces.
+can neither show nor change a foreign row. Only the erasing of a whole project and the search index
+are over several spaces.
 """
 
 import re
@@ -12,10 +13,21 @@ from typing import NamedTuple
 
 #: Tables of user data; every row of them carries its space id.
 USER_TABLES = frozenset(
-    {"dialogues", "dialogue_documents", "tombstones", "messages", "memories", "replies", "changes"}
+    {
+        "dialogues",
+        "dialogue_documents",
+        "tombstones",
+        "messages",
+        "memories",
+        "replies",
+        "changes",
+        "index_blocks",
+    }
 )
 #: Statements that erase a project: over its spaces, returning nothing.
 ERASING = "erase_"
+#: Statements of the search index: over all spaces, and none of their rows is an answer.
+INDEXING = "index_"
 _HEAD = re.compile(r"^-- (\w+) --$", re.MULTILINE)
 _TABLE = re.compile(r"\b(?:FROM|JOIN|INTO|UPDATE)\s+(\w+)", re.IGNORECASE)
 
@@ -47,6 +59,7 @@ def parse(text: str) -> dict[str, Statement]:
     for name, block in zip(names[::2], names[1::2], strict=True):
         lines = [line for line in block.splitlines() if not line.startswith("--")]
         sql = "\n".join(lines).strip()
-        scoped = bool(USER_TABLES & set(_TABLE.findall(sql))) and not name.startswith(ERASING)
+        apart = name.startswith((ERASING, INDEXING))
+        scoped = bool(USER_TABLES & set(_TABLE.findall(sql))) and not apart
         found[name] = Statement(name, sql, scoped)
     return found

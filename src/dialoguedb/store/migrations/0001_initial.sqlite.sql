@@ -140,12 +140,32 @@ CREATE TABLE replies (
 
 CREATE INDEX replies_by_created ON replies (space_id, created);
 
--- The one key that does not begin with the space: the log's order is that of the whole file.
+-- What has changed, and what of it is indexed: a row for each work. The one key that does not begin
+-- with the space: the log's order is that of the whole file. `generation`: whose vectors are in it.
 CREATE TABLE changes (
     number INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
     space_id INTEGER NOT NULL,
-    kind TEXT NOT NULL,
-    id TEXT NOT NULL,
-    what TEXT NOT NULL
+    generation INTEGER NOT NULL,
+    entries BLOB NOT NULL
 ) STRICT;
 
+-- The indexes for search: the one in use, and one that is being built.
+CREATE TABLE indexes (
+    generation INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    embedder TEXT NOT NULL,
+    dimension INTEGER NOT NULL,
+    analyser INTEGER NOT NULL,
+    active INTEGER NOT NULL,
+    since INTEGER NOT NULL,
+    progress TEXT NOT NULL
+) STRICT;
+
+-- The log as far as `since`, packed by space.
+CREATE TABLE index_blocks (
+    space_id INTEGER NOT NULL,
+    generation INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    data BLOB NOT NULL,
+    PRIMARY KEY (space_id, generation, number)
+) STRICT;

@@ -1,6 +1,3 @@
--- changes_add --
-INSERT INTO changes (space_id, kind, id, what) VALUES (:space, :kind, :id, :what)
-
 -- replies_find --
 SELECT space_id, hash, made FROM replies
 WHERE space_id = :space AND key = :key AND created >= :since

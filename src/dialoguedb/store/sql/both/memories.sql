@@ -2,7 +2,7 @@
 INSERT INTO memories (space_id, id, inserted, label, description, value, metadata, tags, created,
     modified)
 VALUES (:space, :id, :inserted, :label, :description, :value, :metadata, :tags, :created,
-    :created)
+    :modified)
 
 -- memories_get --
 SELECT space_id, id, inserted, label, description, value, metadata, tags, created, modified

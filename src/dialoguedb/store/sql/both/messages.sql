@@ -9,6 +9,13 @@ SELECT space_id, dialogue_id, created, sequence, id, role, name, content, conten
     metadata, tags, modified
 FROM messages WHERE space_id = :space AND id = :id
 
+-- messages_at --
+SELECT space_id, dialogue_id, created, sequence, id, role, name, content, content_length, preview,
+    metadata, tags, modified
+FROM messages
+WHERE space_id = :space AND dialogue_id = :dialogue_id AND created = :created
+    AND sequence = :sequence
+
 -- messages_any --
 -- Whether a dialogue, there or deleted, has messages.
 SELECT space_id FROM messages WHERE space_id = :space AND dialogue_id = :dialogue_id LIMIT 1
@@ -40,4 +47,4 @@ RETURNING space_id
 
 -- messages_delete_of_dialogue --
 DELETE FROM messages WHERE space_id = :space AND dialogue_id = :dialogue_id
-RETURNING space_id, id
+RETURNING space_id, id, sequence

@@ -44,9 +44,17 @@ DELETE FROM replies WHERE (space_id, key) IN (
 )
 
 -- erase_changes --
--- The log holds ids, which can name people: it goes too. One scan; it has no index by space.
+-- The log holds ids and words, which can name people: it goes too. One scan; it has no index by
+-- space.
 DELETE FROM changes
 WHERE space_id IN (SELECT s.id FROM spaces AS s WHERE s.project_id = :project_id)
+
+-- erase_blocks --
+DELETE FROM index_blocks WHERE rowid IN (
+    SELECT b.rowid FROM index_blocks AS b
+    WHERE b.space_id IN (SELECT s.id FROM spaces AS s WHERE s.project_id = :project_id)
+    LIMIT :most
+)
 
 -- erase_claims --
 DELETE FROM claims WHERE (project_id, kind, id) IN (

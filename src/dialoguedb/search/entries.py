@@ -1,0 +1,401 @@
+"""What of a resource is indexed: entries one by one, blocks of many.
+
+A change log row holds entries, a block what a run of them comes to. Both are written with the
+database and read when it is opened, so their form is versioned by `FORMAT`.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+#: The form of entries and blocks on disk.
+FORMAT = 1
+
+MESSAGE, DIALOGUE, MEMORY = 0, 1, 2
+#: What an entry says: the resource is as follows; it is gone; its vectors have come.
+PUT, DELETE, VECTORS = 0, 1, 2
+#: How a resource's vectors stand: it has no text, they are here, they are to come, or they are
+#: those that it had (its text has not changed).
+NO_TEXT, PRESENT, PENDING, KEPT = 0, 1, 2, 3
+#: Repeats of a word in one text that are counted; more say nothing.
+MOST_REPEATS = 255
+
+
+class Key(NamedTuple):
+    """What tells a resource from all others of its project."""
+
+    space_id: int
+    kind: int
+    owner: str
+    sequence: int
+
+
+class Entry(msgspec.Struct, array_like=True, gc=False):
+    """One resource's part of the index.
+
+    Attributes:
+        what: PUT, DELETE or VECTORS.
+        kind: MESSAGE, DIALOGUE or MEMORY.
+        id: the resource's id.
+        dialogue_id: a message's dialogue.
+        sequence: a message's number in its dialogue; 0 for the others.
+        created: milliseconds UTC.
+        modified: milliseconds UTC.
+        at: when this was written, milliseconds UTC; a message's dialogue was modified then.
+        has_image: whether the content has an image part.
+        parent: the dialogue that a thread belongs to.
+        terms: its distinct words, as the analyser gives them.
+        counts: how often each occurs, a byte each.
+        facets: its tags and metadata, see `facets.py`.
+        state: how its vectors stand.
+        vectors: one for each piece of its text, one after the other, a byte for each dimension.
+    """
+
+    what: int
+    kind: int
+    id: str
+    dialogue_id: str = ""
+    sequence: int = 0
+    created: int = 0
+    modified: int = 0
+    at: int = 0
+    has_image: bool = False
+    parent: str = ""
+    terms: list[str] = []
+    counts: bytes = b""
+    facets: list[str] = []
+    state: int = NO_TEXT
+    vectors: bytes = b""
+
+    def key(self, space_id: int) -> Key:
+        """Give what tells it from all others."""
+        if self.kind == MESSAGE:
+            return Key(space_id, MESSAGE, self.dialogue_id, self.sequence)
+        return Key(space_id, self.kind, self.id, 0)
+
+
+#: Entries with their spaces, in the order of commits.
+Log = Iterable[tuple[int, Entry]]
+
+
+_entries_decoder = msgspec.msgpack.Decoder(list[Entry])
+
+
+def encode(entries: Sequence[Entry]) -> bytes:
+    """Write entries for the change log."""
+    return msgspec.msgpack.encode(entries)
+
+
+def decode(data: bytes) -> list[Entry]:
+    """Read entries of the change log."""
+    return _entries_decoder.decode(data)
+
+
+class Lists(msgspec.Struct, array_like=True):
+    """A list of numbered words for each of n resources.
+
+    Attributes:
+        words: the distinct words of all.
+        numbers: uint32, the places in `words`, resource after resource.
+        counts: uint8, beside the numbers.
+        ends: uint32 of n, where each resource's part ends.
+    """
+
+    words: list[str]
+    numbers: bytes
+    counts: bytes
+    ends: bytes
+
+
+class Block(msgspec.Struct, array_like=True):
+    """Entries as columns; what is gone or late stands beside them.
+
+    On disk a block is of one space; in memory those of several are taken in together.
+
+    Attributes:
+        dimension: of the vectors.
+        count: how many resources, n.
+        kinds: uint8 of n.
+        states: uint8 of n, as `Entry.state`; bit 4 is `has_image`.
+        spaces: the spaces that occur.
+        owners: the ids of dialogues and memories that occur.
+        space_of: uint32 of the owners, a place in `spaces`.
+        owner_of: uint32 of n, a place in `owners`: a message's dialogue, else itself.
+        times: int64 of n x 4: sequence, created, modified, at.
+        parents: (resource, the dialogue that it is a thread of).
+        terms: the words.
+        facets: the tags and metadata.
+        vectors: int8 of (resources whose vectors are here) x dimension: of the first piece.
+        pieces: int8 of further pieces x dimension.
+        piece_of: uint32, the resource of each further piece.
+        gone: keys of those that are no more, with the time of it.
+        late: those whose vectors have come, with their spaces.
+    """
+
+    dimension: int
+    count: int
+    kinds: bytes
+    states: bytes
+    spaces: list[int]
+    owners: list[str]
+    space_of: bytes
+    owner_of: bytes
+    times: bytes
+    parents: list[tuple[int, str]]
+    terms: Lists
+    facets: Lists
+    vectors: bytes
+    pieces: bytes
+    piece_of: bytes
+    gone: list[tuple[Key, int]]
+    late: list[tuple[int, Entry]]
+
+
+_IMAGE = 0x10
+
+
+class _Merged(NamedTuple):
+    puts: dict[Key, Entry]
+    gone: dict[Key, int]
+    late: dict[Key, Entry]
+
+
+def _merged(log: Log) -> _Merged:
+    """Bring entries to what they come to; what may lie further back is in `gone` and `late`."""
+    puts: dict[Key, Entry] = {}
+    gone: dict[Key, int] = {}
+    late: dict[Key, Entry] = {}
+    for space_id, entry in log:
+        key = entry.key(space_id)
+        before = puts.pop(key, None)
+        if entry.what == PUT:
+            kept = _keep(entry, before or late.get(key)) if entry.state == KEPT else entry
+            puts[key] = kept
+        elif entry.what == DELETE:
+            late.pop(key, None)
+            gone[key] = entry.at
+        elif before is None:
+            late[key] = entry
+        else:
+            puts[key] = _keep(before, entry) if before.state in (PENDING, KEPT) else before
+    return _Merged(puts, gone, late)
+
+
+def _keep(entry: Entry, source: Entry | None) -> Entry:
+    """Give a resource the vectors that another entry of it has."""
+    if source is None:
+        return entry
+    state = PRESENT if source.what == VECTORS else source.state
+    return msgspec.structs.replace(entry, state=state, vectors=source.vectors)
+
+
+def pack(log: Log, dimension: int) -> Block:
+    """Pack entries.
+
+    Args:
+        log: the entries with their spaces, in the order of commits.
+        dimension: of their vectors.
+    """
+    puts, gone, late = _merged(log)
+    spaces: dict[int, int] = {}
+    owners: dict[tuple[int, bool, str], int] = {}
+    space_of: list[int] = []
+    owner_of: list[int] = []
+    for key in puts:
+        owner = (key.space_id, key.kind == MEMORY, key.owner)
+        if owner not in owners:
+            owners[owner] = len(owners)
+            space_of.append(spaces.setdefault(key.space_id, len(spaces)))
+        owner_of.append(owners[owner])
+    kept = list(puts.values())
+    first: list[bytes] = []
+    pieces: list[bytes] = []
+    piece_of: list[int] = []
+    for place, entry in enumerate(kept):
+        if entry.state == PRESENT:
+            first.append(entry.vectors[:dimension])
+            for start in range(dimension, len(entry.vectors), dimension):
+                pieces.append(entry.vectors[start : start + dimension])
+                piece_of.append(place)
+    times = [(e.sequence, e.created, e.modified, e.at) for e in kept]
+    return Block(
+        dimension=dimension,
+        count=len(kept),
+        kinds=bytes(entry.kind for entry in kept),
+        states=bytes(entry.state | (_IMAGE if entry.has_image else 0) for entry in kept),
+        spaces=list(spaces),
+        owners=[name for _, _, name in owners],
+        space_of=np.array(space_of, np.uint32).tobytes(),
+        owner_of=np.array(owner_of, np.uint32).tobytes(),
+        times=np.array(times, np.int64).tobytes(),
+        parents=[(place, entry.parent) for place, entry in enumerate(kept) if entry.parent],
+        terms=_lists([(entry.terms, entry.counts) for entry in kept]),
+        facets=_lists([(entry.facets, b"\1" * len(entry.facets)) for entry in kept]),
+        vectors=b"".join(first),
+        pieces=b"".join(pieces),
+        piece_of=np.array(piece_of, np.uint32).tobytes(),
+        gone=list(gone.items()),
+        late=[(key.space_id, entry) for key, entry in late.items()],
+    )
+
+
+def _lists(words: Sequence[tuple[list[str], bytes]]) -> Lists:
+    known: dict[str, int] = {}
+    numbers: list[int] = []
+    ends: list[int] = []
+    for terms, _ in words:
+        numbers += [known.setdefault(term, len(known)) for term in terms]
+        ends.append(len(numbers))
+    return Lists(
+        words=list(known),
+        numbers=np.array(numbers, np.uint32).tobytes(),
+        counts=b"".join(counts for _, counts in words),
+        ends=np.array(ends, np.uint32).tobytes(),
+    )
+
+
+def unpack(block: Block) -> Iterator[tuple[int, Entry]]:
+    """Give the entries of a block again: those that are gone, those that are there, late ones.
+
+    A message's id is not in a block; the entry has an empty one.
+    """
+    for key, at in block.gone:
+        yield key.space_id, _entry(DELETE, key, at=at)
+    times = numbers(block.times, np.int64).reshape(-1, 4).tolist()
+    owner_of = numbers(block.owner_of, np.uint32).tolist()
+    space_of = numbers(block.space_of, np.uint32).tolist()
+    parents = dict(block.parents)
+    terms, facets = _words_of(block.terms), _words_of(block.facets)
+    pieces: dict[int, list[bytes]] = {}
+    size = block.dimension
+    for row, place in enumerate(numbers(block.piece_of, np.uint32).tolist()):
+        pieces.setdefault(place, []).append(block.pieces[row * size : (row + 1) * size])
+    row = 0
+    for place in range(block.count):
+        state = block.states[place] & ~_IMAGE
+        vectors = b""
+        if state == PRESENT:
+            vectors = block.vectors[row * size : (row + 1) * size]
+            vectors += b"".join(pieces.get(place, ()))
+            row += 1
+        sequence, created, modified, at = times[place]
+        found, counts = next(terms)
+        space_id = block.spaces[space_of[owner_of[place]]]
+        yield (
+            space_id,
+            _entry(
+                PUT,
+                Key(space_id, block.kinds[place], block.owners[owner_of[place]], sequence),
+                created=created,
+                modified=modified,
+                at=at,
+                has_image=bool(block.states[place] & _IMAGE),
+                parent=parents.get(place, ""),
+                terms=found,
+                counts=counts,
+                facets=next(facets)[0],
+                state=state,
+                vectors=vectors,
+            ),
+        )
+    yield from block.late
+
+
+def _entry(what: int, key: Key, **rest: Any) -> Entry:
+    if key.kind == MESSAGE:
+        return Entry(what, MESSAGE, "", key.owner, key.sequence, **rest)
+    return Entry(what, key.kind, key.owner, **rest)
+
+
+def joined(blocks: Sequence[Block]) -> Block:
+    """Make one block of several that are of different spaces and one dimension."""
+    if len(blocks) == 1:
+        return blocks[0]
+    counts = [block.count for block in blocks]
+    before = np.cumsum([0, *counts]).tolist()
+    return Block(
+        dimension=blocks[0].dimension,
+        count=sum(counts),
+        kinds=b"".join(block.kinds for block in blocks),
+        states=b"".join(block.states for block in blocks),
+        spaces=[space for block in blocks for space in block.spaces],
+        owners=[owner for block in blocks for owner in block.owners],
+        space_of=_moved(
+            [block.space_of for block in blocks], [len(block.spaces) for block in blocks]
+        ),
+        owner_of=_moved(
+            [block.owner_of for block in blocks], [len(block.owners) for block in blocks]
+        ),
+        times=b"".join(block.times for block in blocks),
+        parents=[
+            (start + place, parent)
+            for start, block in zip(before, blocks, strict=False)
+            for place, parent in block.parents
+        ],
+        terms=_joined_lists([block.terms for block in blocks]),
+        facets=_joined_lists([block.facets for block in blocks]),
+        vectors=b"".join(block.vectors for block in blocks),
+        pieces=b"".join(block.pieces for block in blocks),
+        piece_of=_moved([block.piece_of for block in blocks], counts),
+        gone=[one for block in blocks for one in block.gone],
+        late=[one for block in blocks for one in block.late],
+    )
+
+
+def _joined_lists(lists: Sequence[Lists]) -> Lists:
+    return Lists(
+        words=[word for one in lists for word in one.words],
+        numbers=_moved([one.numbers for one in lists], [len(one.words) for one in lists]),
+        counts=b"".join(one.counts for one in lists),
+        ends=_moved([one.ends for one in lists], [len(one.counts) for one in lists]),
+    )
+
+
+def _moved(columns: Sequence[bytes], sizes: Sequence[int]) -> bytes:
+    """Join columns of places, each moved by the sizes of those before it."""
+    moved = [
+        numbers(column, np.uint32) + np.uint32(start)
+        for column, start in zip(columns, np.cumsum([0, *sizes]).tolist(), strict=False)
+    ]
+    return np.concatenate(moved).tobytes()
+
+
+def _words_of(lists: Lists) -> Iterator[tuple[list[str], bytes]]:
+    places = numbers(lists.numbers, np.uint32).tolist()
+    start = 0
+    for end in numbers(lists.ends, np.uint32).tolist():
+        yield [lists.words[place] for place in places[start:end]], lists.counts[start:end]
+        start = end
+
+
+_block_decoder = msgspec.msgpack.Decoder(Block)
+
+
+def encode_block(block: Block) -> bytes:
+    """Write a block for the disk."""
+    return msgspec.msgpack.encode(block)
+
+
+def decode_block(data: bytes) -> Block:
+    """Read a block from the disk."""
+    return _block_decoder.decode(data)
+
+
+def numbers(data: bytes, kind: type[np.generic]) -> NDArray[Any]:
+    """Read a column."""
+    return np.frombuffer(data, kind)
+
+
+def images(block: Block) -> NDArray[np.bool_]:
+    """Tell of each resource of a block whether it has an image."""
+    found: NDArray[np.bool_] = (numbers(block.states, np.uint8) & _IMAGE) != 0
+    return found
+
+
+def states(block: Block) -> NDArray[np.uint8]:
+    """Give how the vectors of each resource of a block stand."""
+    found: NDArray[np.uint8] = numbers(block.states, np.uint8) & np.uint8(0x0F)
+    return found

@@ -1,0 +1,134 @@
+"""From a resource to its entry in the index: its words, its facets and its vectors."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dialoguedb.search import analyser, facets, texts
+from dialoguedb.search.entries import (
+    DELETE,
+    KEPT,
+    MEMORY,
+    MESSAGE,
+    MOST_REPEATS,
+    NO_TEXT,
+    PENDING,
+    PRESENT,
+    Entry,
+)
+
+#: Texts to int8 vectors, one row for each.
+Embed = Callable[[Sequence[str]], NDArray[np.int8]]
+
+
+class Note(NamedTuple):
+    """What has happened to a resource, with all that its entry is made of.
+
+    Attributes:
+        what: PUT or DELETE.
+        kind: MESSAGE, DIALOGUE or MEMORY.
+        id: the resource's id.
+        at: when, milliseconds UTC.
+        dialogue_id: a message's dialogue.
+        sequence: a message's number.
+        created: milliseconds UTC.
+        modified: milliseconds UTC.
+        text: a message's content or a memory's value as JSON; a dialogue's label.
+        name: a message's speaker or a memory's label.
+        description: a memory's.
+        tags: as JSON.
+        metadata: as JSON.
+        parent: the dialogue that a thread belongs to.
+        same_text: whether it has been indexed before with the same text.
+    """
+
+    what: int
+    kind: int
+    id: str
+    at: int = 0
+    dialogue_id: str = ""
+    sequence: int = 0
+    created: int = 0
+    modified: int = 0
+    text: str = ""
+    name: str | None = None
+    description: str | None = None
+    tags: str = "[]"
+    metadata: str = "{}"
+    parent: str = ""
+    same_text: bool = False
+
+
+class Indexer:
+    """Makes entries; safe from several threads."""
+
+    def __init__(self, embed: Embed | None) -> None:
+        """Make one.
+
+        Args:
+            embed: makes vectors at once; None where they come later.
+        """
+        self._embed = embed
+
+    def entries(self, notes: Sequence[Note]) -> list[Entry]:
+        """Make the entries of notes; the texts of all are embedded together."""
+        made: list[Entry] = []
+        pieces: list[str] = []
+        owners: list[int] = []
+        for note in notes:
+            entry, text = _entry(note)
+            made.append(entry)
+            if entry.state == NO_TEXT:
+                continue
+            if self._embed is None:
+                entry.state = KEPT if note.same_text else PENDING
+                continue
+            pieces += text
+            owners += [len(made) - 1] * len(text)
+        if pieces and self._embed is not None:
+            vectors = self._embed(pieces)
+            for owner, vector in zip(owners, vectors, strict=True):
+                made[owner].state = PRESENT
+                made[owner].vectors += vector.tobytes()
+        return made
+
+
+def _entry(note: Note) -> tuple[Entry, list[str]]:
+    """Make an entry without vectors, and the pieces of text that get one each."""
+    entry = Entry(
+        note.what,
+        note.kind,
+        note.id,
+        dialogue_id=note.dialogue_id,
+        sequence=note.sequence,
+        created=note.created,
+        modified=note.modified,
+        at=note.at,
+        parent=note.parent,
+    )
+    if note.what == DELETE:
+        return entry, []
+    text = text_of(note)
+    counted = Counter(analyser.terms(text.words))
+    entry.terms = list(counted)
+    entry.counts = bytes(min(count, MOST_REPEATS) for count in counted.values())
+    entry.facets = facets.of_resource(note.tags, note.metadata)
+    if note.kind == MESSAGE and note.name:
+        terms = dict.fromkeys(analyser.terms(note.name))
+        entry.facets += [facets.facet(facets.SPEAKER, term) for term in terms]
+    entry.has_image = note.kind == MESSAGE and texts.has_image(note.text)
+    pieces = texts.pieces(text.embedded)
+    entry.state = PENDING if pieces else NO_TEXT
+    return entry, pieces
+
+
+def text_of(note: Note) -> texts.Text:
+    """Give the text of a resource that is searched (contract 8.7)."""
+    if note.kind == MESSAGE:
+        return texts.of_message(note.text, note.name)
+    if note.kind == MEMORY:
+        return texts.of_memory(note.text, note.name, note.description)
+    return texts.of_dialogue(note.text or None)

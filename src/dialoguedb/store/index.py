@@ -1,0 +1,323 @@
+"""The search index of a SQLite file: in memory while the process runs, on disk to begin again.
+
+Each work that changes resources writes a row into the change log, in its own transaction, with what
+of them is indexed. After the commit the same is taken into memory; what another process has
+committed is read from the log before a search. Blocks are the log packed by space (`packing.py`),
+so that opening a file does not read it row by row.
+"""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from dialoguedb.embed import Embedder
+from dialoguedb.errors import AdminError, DialogueDBError
+from dialoguedb.search import analyser, entries
+from dialoguedb.search.entries import Block, Entry
+from dialoguedb.search.indexer import Indexer, Note
+from dialoguedb.search.shelf import Shelf
+from dialoguedb.store import statements
+from dialoguedb.store.protocol import Param, Row, Scope
+from dialoguedb.store.session import Session
+
+log = logging.getLogger("dialoguedb.store")
+
+#: Opens the embedder of a setting, such as `static`.
+OpenEmbedder = Callable[[str], Embedder]
+#: Entries that wait in memory to be taken into the shelves together.
+MOST_PENDING = 256
+#: Blocks that are taken in together when a file is read.
+_TOGETHER = 64
+
+
+class Generation(NamedTuple):
+    """An index on disk: whose vectors it holds, and how far its blocks reach in the log."""
+
+    number: int
+    embedder: str
+    dimension: int
+    analyser: int
+    since: int
+
+
+class Written(NamedTuple):
+    """What a work has written into the log: in memory, if it is committed."""
+
+    scope: Scope
+    space_id: int
+    number: int
+    entries: Sequence[Entry]
+
+
+class SearchIndex:
+    """See the module. Safe from several threads."""
+
+    def __init__(self, open_embedder: OpenEmbedder, wanted: str) -> None:
+        """Make it, without reading anything.
+
+        Args:
+            open_embedder: opens an embedder by its setting; raises AdminError if it cannot.
+            wanted: the setting for a file that has no index yet.
+        """
+        self._open = open_embedder
+        self._wanted = wanted
+        self._sql = {name: one.sql for name, one in statements.load("sqlite").items()}
+        self._embedders: dict[str, Embedder | None] = {}
+        #: Guards what follows. The writer never waits for it: what it leaves is in the log.
+        self._lock = threading.RLock()
+        self._shelves: dict[str, Shelf] = {}
+        self._names: dict[int, Scope] = {}
+        self._loaded: Generation | None = None
+        self._applied = 0
+        self._pending: list[tuple[int, Entry]] = []
+        #: What the writer has handed over and nobody has looked at yet.
+        self._arrived: deque[Sequence[Written]] = deque()
+        #: What writes are indexed with; the writer's own, like the two below.
+        self.writing = Generation(0, "", 0, 0, 0)
+        self._indexer = Indexer(None)
+
+    # ── the writer ───────────────────────────────────────────────────────────────────────────
+
+    def begin(self, session: Session) -> None:
+        """Learn which index is in use, in a transaction that writes; a new file gets one."""
+        current = active(session)
+        if current is None:
+            embedder = self._open(self._wanted)
+            dimension = embedder.dimension or 0
+            self._embedders[embedder.name] = embedder
+            session.all(
+                self._sql["index_begin"],
+                {
+                    "embedder": embedder.name,
+                    "dimension": dimension,
+                    "analyser": analyser.VERSION,
+                    "active": 1,
+                    "since": last_change(session),
+                },
+            )
+            current = active(session)
+        if current is None or current[:4] == self.writing[:4]:
+            return
+        self.writing = current
+        embedder_in_use = self.embedder(current)
+        inline = embedder_in_use is not None and embedder_in_use.inline
+        self._indexer = Indexer(embedder_in_use.embed if inline and embedder_in_use else None)
+
+    def write(
+        self, session: Session, works: Sequence[tuple[Scope, int, Sequence[Note]]]
+    ) -> list[Written]:
+        """Write the entries of works into the log, a row for each work.
+
+        Args:
+            session: with the transaction of the works.
+            works: the scope and space of each, and what it has noted.
+        """
+        noted = [note for _, _, notes in works for note in notes]
+        if not noted:
+            return []
+        made = self._indexer.entries(noted)
+        rows: list[dict[str, Param]] = []
+        parts: list[Sequence[Entry]] = []
+        start = 0
+        for _, space_id, notes in works:
+            part = made[start : start + len(notes)]
+            start += len(notes)
+            parts.append(part)
+            rows.append(
+                {
+                    "space": space_id,
+                    "generation": self.writing.number,
+                    "entries": entries.encode(part),
+                }
+            )
+        given = session.many(self._sql["changes_add"], rows)
+        return [
+            Written(scope, space_id, number, part)
+            for (scope, space_id, _), (_, number), part in zip(works, given, parts, strict=True)
+        ]
+
+    def committed(self, written: Sequence[Written]) -> None:
+        """Take in what is on disk now; whoever reads at the moment does it when done."""
+        if not written or self._loaded is None:
+            return
+        self._arrived.append(written)
+        if self._lock.acquire(blocking=False):
+            try:
+                self._take_arrived()
+            finally:
+                self._lock.release()
+
+    def _take_arrived(self) -> None:
+        while self._arrived:
+            written = self._arrived.popleft()
+            if written[0].number != self._applied + 1:
+                continue  # read already, or another process has written: the log has it
+            for scope, space_id, number, part in written:
+                self._names[space_id] = scope
+                self._pending += [(space_id, entry) for entry in part]
+                self._applied = number
+            if len(self._pending) >= MOST_PENDING:
+                self._take_pending()
+
+    def forget(self, project_id: str) -> None:
+        """Drop a project that has been deleted."""
+        with self._lock:
+            self._shelves.pop(project_id, None)
+            gone = {space for space, scope in self._names.items() if scope[0] == project_id}
+            self._pending = [one for one in self._pending if one[0] not in gone]
+            for space in gone:
+                del self._names[space]
+
+    # ── searches ─────────────────────────────────────────────────────────────────────────────
+
+    def shelf(self, session: Session, project_id: str) -> tuple[Shelf | None, Generation]:
+        """Give a project's shelf with all that the session's snapshot holds, and whose it is.
+
+        Returns: no shelf where the project has nothing.
+        """
+        with self._lock:
+            self._catch_up(session)
+            return self._shelves.get(project_id), self._loaded or self.writing
+
+    def vector(self, generation: Generation, query: str) -> NDArray[np.int8] | None:
+        """Embed a query by the model of an index.
+
+        Returns: None where that model cannot be had now: words alone must do.
+        """
+        embedder = self.embedder(generation)
+        if embedder is None or not generation.dimension:
+            return None
+        try:
+            vector: NDArray[np.int8] = embedder.embed([query])[0]
+        except DialogueDBError as error:
+            log.warning("a search goes by words alone: %s", error.message)
+            return None
+        return vector
+
+    def embedder(self, generation: Generation) -> Embedder | None:
+        """Give the embedder of a generation; None, and a line in the log, if it cannot be had."""
+        name = generation.embedder
+        if name not in self._embedders:
+            setting = "static" if name.startswith("static:") else name
+            try:
+                embedder: Embedder | None = self._open(setting)
+            except AdminError as error:
+                log.error("search goes by words alone: %s", error.message)
+                embedder = None
+            if embedder is not None and embedder.name != name:
+                log.error("the index was made with %s; run `dialoguedb reindex`", name)
+                embedder = None
+            self._embedders[name] = embedder
+        return self._embedders[name]
+
+    def _catch_up(self, session: Session) -> None:
+        """Bring memory to the state of the session's snapshot, or beyond."""
+        current = active(session)
+        if current is None:
+            return
+        behind = self._loaded is None or self._applied < current.since
+        if behind or current[:4] != self._loaded[:4]:  # type: ignore[index]
+            self._load(session, current)
+        self._loaded = current
+        self._take_arrived()
+        if last_change(session) > self._applied:
+            self._take_pending()
+            self._read_log(session, current)
+        self._take_pending()
+
+    def _load(self, session: Session, current: Generation) -> None:
+        """Read the whole index."""
+        self._shelves.clear()
+        self._pending.clear()
+        self._names = {
+            row[0]: Scope(row[1], row[2]) for row in session.all(self._sql["index_spaces"], {})
+        }
+        waiting: dict[str, list[Block]] = {}
+        last_space = 0
+        for space_id, data in session.stream(
+            self._sql["index_blocks_all"], {"generation": current.number}
+        ):
+            if space_id not in self._names:
+                continue
+            project_id = self._names[space_id].project_id
+            blocks = waiting.setdefault(project_id, [])
+            # A block may speak of what an earlier one of its space holds.
+            if blocks and (space_id == last_space or len(blocks) >= _TOGETHER):
+                self._take_blocks(project_id, waiting.pop(project_id), current)
+                blocks = waiting.setdefault(project_id, [])
+            blocks.append(entries.decode_block(data))
+            last_space = space_id
+        for project_id, blocks in waiting.items():
+            self._take_blocks(project_id, blocks, current)
+        self._applied = current.since
+
+    def _take_blocks(self, project_id: str, blocks: list[Block], current: Generation) -> None:
+        block = entries.joined(blocks)
+        self._shelf_of(project_id, current).add(block, self._namespaces(block.spaces))
+
+    def _read_log(self, session: Session, current: Generation) -> None:
+        rows = session.stream(self._sql["index_changes"], {"after": self._applied, "most": -1})
+        for number, space_id, generation, data in rows:
+            self._applied = number
+            if space_id not in self._names and not self._learn(session, space_id):
+                continue  # its project has been deleted
+            for entry in entries.decode(data):
+                of_this = generation == current.number
+                self._pending.append((space_id, entry if of_this else without_vectors(entry)))
+            if len(self._pending) >= MOST_PENDING * 16:
+                self._take_pending()
+
+    def _learn(self, session: Session, space_id: int) -> bool:
+        found = session.all(self._sql["index_space"], {"space_id": space_id})
+        if found:
+            self._names[space_id] = Scope(found[0][1], found[0][2])
+        return bool(found)
+
+    def _take_pending(self) -> None:
+        """Take what has been applied into the shelves."""
+        if not self._pending or self._loaded is None:
+            return
+        by_project: dict[str, list[tuple[int, Entry]]] = {}
+        for space_id, entry in self._pending:
+            by_project.setdefault(self._names[space_id].project_id, []).append((space_id, entry))
+        self._pending = []
+        for project_id, log_part in by_project.items():
+            shelf = self._shelf_of(project_id, self._loaded)
+            block = entries.pack(log_part, self._loaded.dimension)
+            spaces = {space_id for space_id, _ in log_part}
+            shelf.add(block, self._namespaces(list(spaces)))
+
+    def _shelf_of(self, project_id: str, current: Generation) -> Shelf:
+        if project_id not in self._shelves:
+            self._shelves[project_id] = Shelf(current.dimension)
+        return self._shelves[project_id]
+
+    def _namespaces(self, spaces: Sequence[int]) -> dict[int, str]:
+        return {space_id: self._names[space_id].namespace for space_id in spaces}
+
+
+def without_vectors(entry: Entry) -> Entry:
+    """Give an entry whose vectors are another model's: they are still to come."""
+    if entry.what == entries.VECTORS:
+        return msgspec.structs.replace(entry, vectors=b"")
+    if entry.state in (entries.PRESENT, entries.KEPT):
+        return msgspec.structs.replace(entry, state=entries.PENDING, vectors=b"")
+    return entry
+
+
+def active(session: Session) -> Generation | None:
+    """Read which index is in use."""
+    found: list[Row] = session.all(statements.load("sqlite")["index_active"].sql, {})
+    return Generation._make(found[0]) if found else None
+
+
+def last_change(session: Session) -> int:
+    """Read the number of the last change, 0 where the log is empty."""
+    number: int | None = session.all(statements.load("sqlite")["index_last_change"].sql, {})[0][0]
+    return number or 0

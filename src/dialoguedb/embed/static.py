@@ -48,6 +48,7 @@ class StaticEmbedder:
         """Load the model from the package's files: some 8 MB, 0.1 s and the imports."""
         model = load()
         self._tokenizer = model.tokenizer
+        # Its row of the unknown token is zeros, so that adding it is leaving it out.
         self._table: NDArray[np.int8] = model.embedding
         # model2vec cuts texts here before it tokenizes them, so that a huge one costs no more.
         self._max_characters = MAX_TOKENS * model.median_token_length
@@ -114,7 +115,4 @@ def load() -> StaticModel:
     """
     table = load_file(FOLDER / "model.safetensors")["embeddings"]
     tokenizer = Tokenizer.from_file(str(FOLDER / "tokenizer.json"))
-    model = StaticModel(table, tokenizer, normalize=True, max_length=MAX_TOKENS)
-    # model2vec leaves unknown tokens out; adding nothing is the same.
-    table[model.unk_token_id] = 0
-    return model
+    return StaticModel(table, tokenizer, normalize=True, max_length=MAX_TOKENS)

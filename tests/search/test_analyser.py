@@ -76,6 +76,10 @@ def test_words_lose_case_accents_endings_and_punctuation(text: str, expected: li
         ("$100, 50% -5", ["100", "50", "5"]),
         ("2025-03-15", ["2025-03-15", "2025", "03", "15"]),
         ("10:30", ["10:30", "10", "30"]),
+        (
+            "2025-03-15T10:30",
+            ["2025-03-15t10:30", "2025-03-15", "2025", "03", "15", "10", "30"],
+        ),
         ("10:30am", ["10:30am", "10:30", "am"]),
         ("5km 1990s", ["5km", "5", "km", "1990s", "1990"]),
         ("v1.2.3", ["v1.2.3", "1.2.3", "1", "2", "3"]),
@@ -124,6 +128,13 @@ def test_addresses_and_identifiers_are_kept_whole_and_in_parts(
     text: str, expected: list[str]
 ) -> None:
     assert terms(text) == expected
+
+
+def test_stems_are_those_of_this_version() -> None:
+    """Where a new stemmer gives others, `VERSION` has to grow: indexes hold these."""
+    words = "geologist evening succeeded universities generously hopping news skies dying happily"
+    stems = "geolog evening succeed universiti generous hop news sky die happili"
+    assert terms(words) == stems.split()
 
 
 @pytest.mark.parametrize(
@@ -289,7 +300,7 @@ def test_the_form_of_normalisation_does_not_count(text: str) -> None:
 
 
 @FIXED
-@given(st.text("abcdefgABCDEFG'.,!?*(\")-_", max_size=12))
+@given(st.text("abcstnABCSTN'.,!?*(\")-_", max_size=12))
 def test_plain_words_take_a_short_cut_to_the_same_terms(chunk: str) -> None:
     assert terms(chunk) == list(analyser._analyse(chunk, analyser._singles_and_pairs))
 

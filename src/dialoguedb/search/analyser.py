@@ -98,19 +98,10 @@ _SPELLINGS = str.maketrans(
 )
 # Letters that are variants of others and do not decompose.
 _LETTERS = str.maketrans(
-    {
-        "ø": "o",
-        "ł": "l",
-        "đ": "d",
-        "ð": "d",
-        "ħ": "h",
-        "\u0131": "i",
-        "æ": "ae",
-        "œ": "oe",
-        "þ": "th",
-    }
-    | {"\u0649": "\u064a", "\u06cc": "\u064a", "\u06a9": "\u0643", "\u0629": "\u0647"}  # Arabic
-    | {"\u200c": None, "\u200d": None}
+    dict(zip("øłđðħ\u0131", "olddhi", strict=True))
+    | {"æ": "ae", "œ": "oe", "þ": "th", "\u200c": None, "\u200d": None}
+    # Arabic: alef maksura, the Persian yeh and kaf, the final teh.
+    | {"\u0649": "\u064a", "\u06cc": "\u064a", "\u06a9": "\u0643", "\u0629": "\u0647"}
 )
 _DIGIT = re.compile(r"[^\W\D]")
 _CROWD = re.compile(rf"(?:[^\w\s\x00-\x7f]|[\uff9e\uff9f]){{{MAX_MARKS + 1},}}+")
@@ -141,10 +132,10 @@ _TOKEN = re.compile(
 )
 _AFTER_ADDRESS = ".,;:!?)]}'*_/"
 # What nearly every chunk of English is: one word between punctuation.
-_PLAIN = re.compile(r"[\"'(*]*([A-Za-z][a-z]*|[A-Z]+)[.,!?;:)\"'*]*")
+_PLAIN = re.compile(r"[\"'(*]*([A-Za-z][a-z]*|[A-Z]+)(?:'s)?[.,!?;:)\"'*]*")
 _CLITIC = re.compile(r"'(?:s|m|re|ve|ll|d)$")
 _NEGATION = re.compile(r"([a-z]+)n't$")
-_OUTER_JOINT = re.compile(r"[/\\:@&+#,]")
+_OUTER_JOINT = re.compile(r"[/\\:@&+#,]|(?<=\d)T(?=\d)")  # the T of 2025-03-15T10:30
 _INNER_JOINT = re.compile(r"[.'_-]")
 _GROUPED = re.compile(r"\d{1,3}(?:,\d{3})++(?:\.\d++)?")
 _NUMBER = re.compile(r"\d++(?:\.\d++)?")
@@ -278,15 +269,13 @@ def _compound(text: str) -> dict[str, None]:
     """Give the distinct terms of letters and digits that single joints hold together."""
     if text.isalpha() and not _MIXED_CASE.search(text):
         return dict.fromkeys(_word(_fold(text)))
-    found: dict[str, None] = {}
     folded = _fold(text)
     negation = _NEGATION.match(folded)
     if negation:
         return dict.fromkeys(_word(negation[1] + "nt"))
-    clitic = _CLITIC.search(folded)
-    if clitic:
+    if _CLITIC.search(folded):
         text = text[: text.rindex("'")]
-    found.update(dict.fromkeys(_whole(text)))
+    found = dict.fromkeys(_whole(text))
     if not _is_one_number(text):
         halves = _halves(text)
         for segment in halves or _OUTER_JOINT.split(text):

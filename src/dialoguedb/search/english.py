@@ -14,7 +14,7 @@ than that thats the their theirs them themselves then there theres these they th
 things this those though through to too under until up upon us very was we were whether while
 will with within without would yeah yes yet you youre your yours yourself yourselves youve
 """
-_ASKING = "how what whats when whens where wheres which who whos whom whose why tell kind type"
+_ASKING = "how what whats when whens where wheres which who whos whom whose why"
 _NEGATABLE = "ai are ca could did does do had has have is must need sha should was were wo would"
 
 #: Words that say little about what a text is about. A question is asked without them, unless it
@@ -74,6 +74,7 @@ IRREGULAR: Final = {
         "meet": "met",
         "mouse": "mice",
         "pay": "paid",
+        "person": "people",
         "ride": "rode ridden",
         "rise": "rose risen",
         "run": "ran",

@@ -154,15 +154,20 @@ def test_threads_do_not_disturb_each_other(few_words: static.StaticEmbedder) -> 
     """Each gets its own texts' vectors, while the words are learnt and forgotten by all."""
     texts = sentences(120)
     expected = embedder().embed(texts)
-    wrong: list[int] = []
+    wrong: list[object] = []
+    start = threading.Barrier(6)
 
-    def run(offset: int) -> None:
-        for i in range(offset, offset + len(texts)):
-            at = i % len(texts)
-            if not np.array_equal(few_words.embed([texts[at]])[0], expected[at]):
-                wrong.append(at)
+    def run(step: int) -> None:
+        start.wait()
+        for i in range(6 * len(texts)):
+            at = i * step % len(texts)
+            try:
+                if not np.array_equal(few_words.embed([texts[at]])[0], expected[at]):
+                    wrong.append(at)
+            except KeyError as error:
+                wrong.append(error)
 
-    threads = [threading.Thread(target=run, args=(31 * n,)) for n in range(6)]
+    threads = [threading.Thread(target=run, args=(step,)) for step in (1, 7, 11, 13, 17, 19)]
     for thread in threads:
         thread.start()
     for thread in threads:

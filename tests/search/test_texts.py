@@ -152,10 +152,11 @@ def test_payloads_inside_text_are_left_out(payload: str) -> None:
         "-" * 300,
         "a" * 300,
         "data: the results; first, second",
+        "Data:name,age\nAda,36",
     ],
 )
-def test_long_words_that_are_no_payload_stay(text: str) -> None:
-    assert message(text) == text
+def test_what_only_looks_like_a_payload_stays(text: str) -> None:
+    assert message(text) == message({"text": text}) == text
 
 
 def test_the_speaker_is_searched_with_the_text() -> None:

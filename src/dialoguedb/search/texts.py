@@ -26,7 +26,11 @@ _HEX = re.compile(r"[0-9A-Fa-f\s]++")
 _DIGIT = re.compile(r"\d")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_=\s-]*+")
 _DATA_URI = re.compile(r"data:[^\s,\"']{0,200};base64,[A-Za-z0-9+/_=%-]*+", re.IGNORECASE)
-_DATA_URI_HEAD = re.compile(r"data:[\w.+-]*+(?:/[\w.+-]++)?(?:;[^\s,;]*+){0,8},", re.IGNORECASE)
+# A string that is nothing but a data URI, with base64, of a medium, or without any space.
+_IS_DATA_URI = re.compile(
+    r"data:(?:[^\s,]{0,200};base64,|(?:image|audio|video)/[^\s,]*+,|[\w.+-]++/[^\s,]*+,\S*+\Z)",
+    re.IGNORECASE,
+)
 _KEY_JOINT = re.compile(r"[\s_-]+|(?<=[a-z])(?=[A-Z])")
 # Where a piece ends best: a paragraph, a line, a sentence, a word.
 _ENDS: Final = tuple(
@@ -113,7 +117,7 @@ def _add_strings(value: Any, key: str, found: list[str]) -> None:
     A number in a list has none: it is part of a vector or a table.
     """
     if isinstance(value, str):
-        if not _DATA_URI_HEAD.match(value):
+        if not _IS_DATA_URI.match(value):
             _add(_without_payloads(value), found)
     elif isinstance(value, list):
         for item in value:
@@ -169,7 +173,7 @@ def _add_values(value: Any, prefix: str, found: list[str]) -> None:
         for item in value:
             _add_values(item, "", found)
     elif isinstance(value, str):
-        text = "" if _DATA_URI_HEAD.match(value) else _without_payloads(value)
+        text = "" if _IS_DATA_URI.match(value) else _without_payloads(value)
         _add(prefix + text, found)
     elif isinstance(value, bool):
         found.append(f"{prefix}{'true' if value else 'false'}")

@@ -26,6 +26,7 @@ from dialoguedb.runtime import Runtime
 from dialoguedb.store.checkpoint import Checkpointer
 from dialoguedb.store.files import BUSY_TIMEOUT_MS, SqliteFile
 from dialoguedb.store.index import OpenEmbedder, SearchIndex, Written
+from dialoguedb.store.packing import Packer
 from dialoguedb.store.protocol import (
     Job,
     Outcome,
@@ -131,6 +132,7 @@ class SqliteStore:
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._run, name="dialoguedb-writer", daemon=True)
         self._writer.start()
+        self._packer = Packer(self, lambda: Session(file.open_reader()))
 
     def _begin_index(self) -> None:
         """Learn which search index is in use; a new file gets one."""
@@ -210,6 +212,8 @@ class SqliteStore:
         with self._turn:
             if self._closed:
                 return
+        self._packer.close()
+        with self._turn:
             self._closed = True
         self._wake.put(None)
         self._writer.join()
@@ -304,6 +308,7 @@ class SqliteStore:
             self._bury()
             return _all_failed([group], error) if last else None
         self.index.committed(written)
+        self._packer.count(len(written))
         for tx, outcome in done:
             if outcome.error is None:
                 tx.committed()

@@ -1,0 +1,162 @@
+"""Packing: the change log becomes blocks by space, so that a file is opened quickly.
+
+It runs when nobody writes, or when the log has grown long, in a thread of its own and in steps.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+
+from dialoguedb.errors import DialogueDBError
+from dialoguedb.search import entries
+from dialoguedb.search.entries import Entry
+from dialoguedb.store import statements
+from dialoguedb.store.index import Generation, active, without_vectors
+from dialoguedb.store.protocol import Store, WriteTx
+from dialoguedb.store.session import Session
+
+log = logging.getLogger("dialoguedb.store")
+
+#: Resources in a block: large enough to be read fast, small enough to be written again.
+MOST_IN_BLOCK = 8_192
+#: Changes packed in one step; other writers wait no longer than its last part takes.
+STEP = 4_096
+#: Changes after which packing is worth it when nobody writes, and after which it does not wait
+#: any longer: reading so many row by row takes about a second when a file is opened.
+WORTH, OVERDUE = 1_000, 100_000
+#: How long nobody has written, seconds.
+_QUIET_S = 1.0
+_SQL = {name: one.sql for name, one in statements.load("sqlite").items()}
+
+
+class _Overtaken(DialogueDBError):
+    """Somebody else has packed, or erased a project, meanwhile."""
+
+
+def pack(store: Store, session: Session) -> int:
+    """Pack one step of the log.
+
+    Args:
+        store: to write.
+        session: to read with, in no transaction.
+    Returns: how many changes were packed; 0 when there are none, or while an index is being built,
+        which needs the log.
+    """
+    session.control("BEGIN")
+    try:
+        current = active(session)
+        if current is None or session.all(_SQL["index_building"], {}):
+            return 0
+        changes = session.all(_SQL["index_changes"], {"after": current.since, "most": STEP})
+        by_space: dict[int, list[tuple[int, Entry]]] = {}
+        for _, space_id, generation, data in changes:
+            of_this = generation == current.number
+            for entry in entries.decode(data):
+                kept = entry if of_this else without_vectors(entry)
+                by_space.setdefault(space_id, []).append((space_id, kept))
+        blocks = [
+            _block(session, current, space_id, part) for space_id, part in by_space.items()
+        ]
+    finally:
+        session.control("COMMIT")
+    if not changes:
+        return 0
+    upto = changes[-1][0]
+
+    def work(tx: WriteTx) -> None:
+        now = tx.one("index_active")
+        if now is None or Generation._make(now) != current:
+            raise _Overtaken
+        if tx.run("index_trim", upto=upto) != len(changes):
+            raise _Overtaken
+        for space_id, number, size, data in blocks:
+            where = {"space_id": space_id, "generation": current.number, "number": number}
+            tx.run("index_blocks_drop", **where)
+            if size:
+                tx.run("index_block_put", **where, size=size, data=data)
+        tx.run("index_reach", generation=current.number, since=upto)
+
+    try:
+        store.write(None, work)
+    except _Overtaken:
+        return 0
+    return len(changes)
+
+
+def _block(
+    session: Session, current: Generation, space_id: int, part: list[tuple[int, Entry]]
+) -> tuple[int, int, int, bytes]:
+    """Pack changes of a space, with its last blocks where these are not much larger.
+
+    So a resource is written again as often as its space has doubled, and no more.
+
+    Returns: the space, the block's number, its size and itself.
+    """
+    where = {"space_id": space_id, "generation": current.number}
+    found: list[tuple[int, int]] = session.all(_SQL["index_blocks_last"], where)
+    number = found[0][0] + 1 if found else 1
+    size = len(part)
+    earlier: list[tuple[int, Entry]] = []
+    for last, last_size in found:
+        if last_size > 2 * size or last_size + size > MOST_IN_BLOCK:
+            break
+        data: bytes = session.all(_SQL["index_block"], {**where, "number": last})[0][0]
+        earlier = [*entries.unpack(entries.decode_block(data)), *earlier]
+        size += last_size
+        number = last
+    block = entries.pack([*earlier, *part], current.dimension)
+    if number == 1:  # nothing lies further back that they could be about
+        block.gone, block.late = [], []
+    return space_id, number, block.count + len(block.gone), entries.encode_block(block)
+
+
+class Packer:
+    """A thread that packs a store's log in time."""
+
+    def __init__(self, store: Store, open_session: Callable[[], Session]) -> None:
+        """Begin to wait for changes.
+
+        Args:
+            store: the store.
+            open_session: opens a connection to read with.
+        """
+        self._store = store
+        self._open = open_session
+        self._changed = threading.Event()
+        self._closing = threading.Event()
+        self._count = WORTH  # what was left by those who were here before
+        self._thread = threading.Thread(target=self._run, name="dialoguedb-packer", daemon=True)
+        self._thread.start()
+
+    def count(self, changes: int) -> None:
+        """Count changes that have been logged."""
+        self._count += changes
+        if self._count >= WORTH:
+            self._changed.set()
+
+    def _run(self) -> None:
+        session: Session | None = None
+        while not self._closing.is_set():
+            self._changed.wait()
+            self._changed.clear()
+            before = -1
+            while before != self._count < OVERDUE and not self._closing.is_set():
+                before = self._count
+                self._closing.wait(_QUIET_S)
+            if self._closing.is_set():
+                break
+            self._count = 0
+            try:
+                session = session or self._open()
+                while not self._closing.is_set() and pack(self._store, session) == STEP:
+                    self._closing.wait(0.01)
+            except Exception as error:  # noqa: BLE001 - the thread's edge; the next changes try again
+                log.warning("the change log was not packed: %s", error)
+        if session is not None:
+            session.close()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._closing.set()
+        self._changed.set()
+        self._thread.join()

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from dialoguedb.search import analyser, facets, texts
 from dialoguedb.search.entries import (
-    DELETE,
     KEPT,
     MEMORY,
     MESSAGE,
@@ -17,6 +16,7 @@ from dialoguedb.search.entries import (
     NO_TEXT,
     PENDING,
     PRESENT,
+    PUT,
     Entry,
 )
 
@@ -28,7 +28,7 @@ class Note(NamedTuple):
     """What has happened to a resource, with all that its entry is made of.
 
     Attributes:
-        what: PUT or DELETE.
+        what: PUT, DELETE or VECTORS.
         kind: MESSAGE, DIALOGUE or MEMORY.
         id: the resource's id.
         at: when, milliseconds UTC.
@@ -43,6 +43,7 @@ class Note(NamedTuple):
         metadata: as JSON.
         parent: the dialogue that a thread belongs to.
         same_text: whether it has been indexed before with the same text.
+        vectors: those that have come, see `Entry`.
     """
 
     what: int
@@ -60,6 +61,7 @@ class Note(NamedTuple):
     metadata: str = "{}"
     parent: str = ""
     same_text: bool = False
+    vectors: bytes = b""
 
 
 class Indexer:
@@ -108,8 +110,9 @@ def _entry(note: Note) -> tuple[Entry, list[str]]:
         modified=note.modified,
         at=note.at,
         parent=note.parent,
+        vectors=note.vectors,
     )
-    if note.what == DELETE:
+    if note.what != PUT:
         return entry, []
     text = text_of(note)
     counted = Counter(analyser.terms(text.words))
@@ -123,6 +126,11 @@ def _entry(note: Note) -> tuple[Entry, list[str]]:
     pieces = texts.pieces(text.embedded)
     entry.state = PENDING if pieces else NO_TEXT
     return entry, pieces
+
+
+def pieces_of(note: Note) -> list[str]:
+    """Give the pieces of a resource's text that get a vector each."""
+    return texts.pieces(text_of(note).embedded)
 
 
 def text_of(note: Note) -> texts.Text:

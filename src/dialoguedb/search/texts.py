@@ -99,7 +99,7 @@ def of_dialogue(label: str | None) -> Text:
 
 def _said(text: str, speaker: str | None) -> Text:
     words = f"{speaker}: {text}" if speaker else text
-    return Text(words, "" if not text or text.isspace() else words)
+    return Text(words, "" if text.isspace() else text)
 
 
 def has_image(content_json: str) -> bool:

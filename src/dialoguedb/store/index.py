@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from dialoguedb.embed import Embedder
 from dialoguedb.errors import AdminError, DialogueDBError
 from dialoguedb.search import analyser, entries
-from dialoguedb.search.entries import Block, Entry
+from dialoguedb.search.entries import Block, Entry, Key
 from dialoguedb.search.indexer import Indexer, Note
-from dialoguedb.search.shelf import Shelf
+from dialoguedb.search.shelf import Place, Shelf
 from dialoguedb.store import statements
 from dialoguedb.store.protocol import Param, Row, Scope
 from dialoguedb.store.session import Session
@@ -44,6 +44,19 @@ class Generation(NamedTuple):
     dimension: int
     analyser: int
     since: int
+
+
+class Waiting(NamedTuple):
+    """A resource whose vectors are to come."""
+
+    scope: Scope
+    place: Place
+
+    @property
+    def key(self) -> Key:
+        """What tells it from others."""
+        place = self.place
+        return Key(place.space_id, place.kind, place.owner, place.sequence)
 
 
 class Written(NamedTuple):
@@ -215,6 +228,21 @@ class SearchIndex:
                 embedder = None
             self._embedders[name] = embedder
         return self._embedders[name]
+
+    def waiting(self, session: Session, most: int) -> list[Waiting]:
+        """Give up to `most` resources whose vectors are to come."""
+        with self._lock:
+            self._catch_up(session)
+            found: list[Waiting] = []
+            for shelf in self._shelves.values():
+                for row in shelf.waiting()[: most - len(found)].tolist():
+                    place = shelf.place(row)
+                    found.append(Waiting(self._names[place.space_id], place))
+            return found
+
+    def lag(self) -> int:
+        """Count the resources whose vectors are to come, as far as memory knows."""
+        return sum(len(shelf.waiting()) for shelf in list(self._shelves.values()))
 
     def _catch_up(self, session: Session) -> None:
         """Bring memory to the state of the session's snapshot, or beyond."""

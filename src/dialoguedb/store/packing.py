@@ -54,9 +54,7 @@ def pack(store: Store, session: Session) -> int:
             for entry in entries.decode(data):
                 kept = entry if of_this else without_vectors(entry)
                 by_space.setdefault(space_id, []).append((space_id, kept))
-        blocks = [
-            _block(session, current, space_id, part) for space_id, part in by_space.items()
-        ]
+        blocks = [_block(session, current, space_id, part) for space_id, part in by_space.items()]
     finally:
         session.control("COMMIT")
     if not changes:

@@ -185,6 +185,9 @@ class Store(Protocol):
                 waited for elsewhere. For short works and a thread that must not wait.
         """
 
+    def look_again(self) -> None:
+        """Forget what was remembered of the database: something of it is another now."""
+
     def check(self) -> None:
         """See whether the database is still where it was opened.
 

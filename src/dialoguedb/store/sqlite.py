@@ -8,13 +8,13 @@ import logging
 import queue
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import NamedTuple
 
 import apsw
 
-from dialoguedb.embed import open_embedder
+from dialoguedb.embed import Embedder, open_embedder
 from dialoguedb.errors import (
     DialogueDBError,
     InternalError,
@@ -25,7 +25,7 @@ from dialoguedb.errors import (
 from dialoguedb.runtime import Runtime
 from dialoguedb.store.checkpoint import Checkpointer
 from dialoguedb.store.files import BUSY_TIMEOUT_MS, SqliteFile
-from dialoguedb.store.index import OpenEmbedder, SearchIndex, Written
+from dialoguedb.store.index import OpenEmbedder, SearchIndex, Waiting, Written, active
 from dialoguedb.store.packing import Packer
 from dialoguedb.store.protocol import (
     Job,
@@ -50,17 +50,17 @@ _BURIALS = 3
 class _Snapshot:
     """One state of the file, for any number of reads in one thread. See `protocol.Snapshot`."""
 
-    __slots__ = ("_most_bytes", "_session", "_store")
+    __slots__ = ("_most_bytes", "_store", "session")
 
     def __init__(self, store: "SqliteStore", session: Session, most_bytes: int | None) -> None:
         self._store = store
-        self._session = session
+        self.session = session
         self._most_bytes = most_bytes
 
     def read(self, scope: Reach, work: ReadWork[T]) -> T:
         """See `protocol.Snapshot`."""
         store = self._store
-        tx = Tx(self._session, scope, store.runtime, store.index, self._most_bytes)
+        tx = Tx(self.session, scope, store.runtime, store.index, self._most_bytes)
         try:
             if isinstance(scope, Scope) and tx.find_space(self._store.spaces):
                 tx.remember_space(self._store.spaces)
@@ -70,7 +70,7 @@ class _Snapshot:
 
     def close(self) -> None:
         """See `protocol.Snapshot`."""
-        self._store.give_back(self._session)
+        self._store.give_back(self.session)
 
 
 Done = list[tuple[Tx, Outcome]]
@@ -221,6 +221,43 @@ class SqliteStore:
         while self._readers:
             self._readers.pop().close()
         self._session.close()
+
+    # ── the search index ─────────────────────────────────────────────────────────────────────
+
+    def load_index(self) -> None:
+        """Bring the search index into memory, so that the first search need not wait."""
+        self.with_session(lambda session: self.index.waiting(session, 0))
+
+    def waiting(self, most: int) -> tuple[Embedder | None, Sequence[Waiting]]:
+        """Give the embedder of the index, and up to `most` resources that wait for it.
+
+        Raises:
+            EmbedderUnavailable, EmbedderRefused: it cannot even tell the size of its vectors.
+        """
+        current = self.with_session(active)
+        embedder = None if current is None else self.index.embedder(current)
+        if current is None or embedder is None:
+            return None, ()
+        if not current.dimension:
+            dimension = embedder.embed(["dimension"]).shape[1]
+            self.write(
+                None,
+                lambda tx: tx.run("index_measure", generation=current.number, dimension=dimension),
+            )
+            self.look_again()
+        return embedder, self.with_session(lambda session: self.index.waiting(session, most))
+
+    def with_session(self, act: Callable[[Session], T]) -> T:
+        """Do something on a snapshot with the index's own statements."""
+        snapshot = self.snapshot()
+        try:
+            return act(snapshot.session)
+        finally:
+            snapshot.close()
+
+    def look_again(self) -> None:
+        """See `protocol.Store`."""
+        self._seen = -1
 
     def check(self) -> None:
         """See `protocol.Store`."""

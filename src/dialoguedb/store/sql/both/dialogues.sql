@@ -108,3 +108,13 @@ SELECT CASE WHEN MIN(m.space_id) = MAX(m.space_id) THEN MIN(m.space_id)
     SELECT COUNT(*) FROM dialogues AS t WHERE t.space_id = :space AND t.thread_of = :id
 )
 FROM messages AS m WHERE m.space_id = :space AND m.dialogue_id = :id
+
+-- dialogues_walk --
+-- All dialogues of a space, some at a time.
+SELECT d.space_id, d.id, d.request_id, d.thread_of, d.label, d.tags, d.total_messages,
+    d.thread_count, d.last_message_created, d.version, d.created, d.modified, d.ended, d.archived,
+    d.inserted, x.metadata, x.state
+FROM dialogues AS d
+LEFT JOIN dialogue_documents AS x ON x.space_id = d.space_id AND x.dialogue_id = d.id
+WHERE d.space_id = :space AND d.id > :id
+ORDER BY d.id LIMIT :limit

@@ -30,3 +30,8 @@ RETURNING space_id
 -- memories_delete --
 DELETE FROM memories WHERE space_id = :space AND id = :id
 RETURNING space_id
+
+-- memories_walk --
+-- All memories of a space, some at a time.
+SELECT space_id, id, inserted, label, description, value, metadata, tags, created, modified
+FROM memories WHERE space_id = :space AND id > :id ORDER BY id LIMIT :limit

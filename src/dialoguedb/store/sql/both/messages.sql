@@ -48,3 +48,11 @@ RETURNING space_id
 -- messages_delete_of_dialogue --
 DELETE FROM messages WHERE space_id = :space AND dialogue_id = :dialogue_id
 RETURNING space_id, id, sequence
+
+-- messages_walk --
+-- All messages of a space, some at a time, whether their dialogue is there or not.
+SELECT space_id, dialogue_id, created, sequence, id, role, name, content, content_length, preview,
+    metadata, tags, modified
+FROM messages
+WHERE space_id = :space AND (dialogue_id, created, sequence) > (:dialogue_id, :created, :sequence)
+ORDER BY dialogue_id, created, sequence LIMIT :limit

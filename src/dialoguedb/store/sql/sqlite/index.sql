@@ -59,6 +59,9 @@ UPDATE indexes SET progress = :progress WHERE generation = :generation
 -- index_activate --
 UPDATE indexes SET active = CASE WHEN generation = :generation THEN 1 ELSE -1 END
 
+-- index_give_up --
+UPDATE indexes SET active = -1 WHERE generation = :generation
+
 -- index_old --
 SELECT generation FROM indexes WHERE active = -1
 

@@ -1,0 +1,106 @@
+"""All resources of a space, as what the index is to hold of them."""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from dialoguedb.models.times import EARLIEST_MS
+from dialoguedb.search.entries import DIALOGUE, MEMORY, MESSAGE, Key
+from dialoguedb.search.indexer import Note
+from dialoguedb.store import changes
+from dialoguedb.store.dialogues import Stored
+from dialoguedb.store.memories import StoredMemory
+from dialoguedb.store.messages import StoredMessage
+from dialoguedb.store.protocol import ReadTx, Row, Scope, Store
+
+#: Resources read at once.
+STEP = 1_024
+
+
+class Position(NamedTuple):
+    """Where a walk through a space stands: all before it has been given.
+
+    Attributes:
+        kind: a place in `KINDS`.
+        last: the id of the last dialogue or memory, or a message's dialogue.
+        created: the last message's time, milliseconds.
+        sequence: the last message's number.
+    """
+
+    kind: int = 0
+    last: str = ""
+    created: int = EARLIEST_MS
+    sequence: int = -1
+
+
+#: The order of a walk: a dialogue before its messages.
+KINDS = (DIALOGUE, MESSAGE, MEMORY)
+
+
+def walk(
+    store: Store, scope: Scope, start: Position | None = None
+) -> Iterator[tuple[list[Note], Position]]:
+    """Give the notes of all resources of a space in steps, and where each step ends.
+
+    Each step reads a snapshot of its own, so that none is held for long.
+    """
+    at = start or Position()
+    while at.kind < len(KINDS):
+        rows = store.read(scope, _reading(at))
+        notes, at = _step(rows, at)
+        if notes:
+            yield notes, at
+
+
+def _reading(at: Position) -> Callable[[ReadTx], list[Row]]:
+    def work(tx: ReadTx) -> list[Row]:
+        kind = KINDS[at.kind]
+        if kind == MESSAGE:
+            return tx.all(
+                "messages_walk",
+                dialogue_id=at.last,
+                created=at.created,
+                sequence=at.sequence,
+                limit=STEP,
+            )
+        name = "dialogues_walk" if kind == DIALOGUE else "memories_walk"
+        return tx.all(name, id=at.last, limit=STEP)
+
+    return work
+
+
+def _step(rows: list[Row], at: Position) -> tuple[list[Note], Position]:
+    """Make notes of rows; where there are no more of a kind, the next begins."""
+    kind = KINDS[at.kind]
+    notes = [_note(kind, row) for row in rows]
+    if len(rows) < STEP:
+        return notes, Position(at.kind + 1)
+    if kind != MESSAGE:
+        return notes, Position(at.kind, notes[-1].id)
+    last = notes[-1]
+    return notes, Position(at.kind, last.dialogue_id, last.created, last.sequence)
+
+
+def _note(kind: int, row: Row) -> Note:
+    if kind == MESSAGE:
+        return changes.message_note(StoredMessage._make(row))
+    if kind == DIALOGUE:
+        return changes.dialogue_note(Stored._make(row))
+    return changes.memory_note(StoredMemory._make(row))
+
+
+def note_of(tx: ReadTx, key: Key, created_ms: int = 0) -> Note | None:
+    """Make the note of one resource as it is stored; None when it is not there.
+
+    Args:
+        tx: bound to its space.
+        key: the resource.
+        created_ms: of a message, when it was created.
+    """
+    if key.kind == MESSAGE:
+        row = tx.one(
+            "messages_at", dialogue_id=key.owner, created=created_ms, sequence=key.sequence
+        )
+    else:
+        name = "dialogues_get" if key.kind == DIALOGUE else "memories_get"
+        row = tx.one(name, id=key.owner)
+    return None if row is None else _note(key.kind, row)

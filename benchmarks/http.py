@@ -2,15 +2,12 @@
 
 Loads alternate (empty, append, read, batch; again and again), medians are quoted, every answer
 must be 2xx, and the messages that `wrk` counted must be found in the store. Run it by
-`scripts/bench http`, or with `python -P`: this file's folder must not be a place of imports, since
-the standard library has an `http` of its own.
+`scripts/bench http`, or as a module from the project's folder: this file's own folder must not be
+a place of imports, since the standard library has an `http` of its own.
 """
 
 import argparse
-import importlib.metadata
 import json
-import os
-import platform
 import re
 import shutil
 import socket
@@ -18,39 +15,37 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
 import msgspec
 import uvicorn
+from benchmarks.common import (
+    DIALOGUEDB,
+    KEY,
+    ROOT,
+    busy,
+    columns,
+    machine_lines,
+    refuse_memory_file_system,
+    resident_mib,
+    running,
+    strangers_share,
+    surroundings,
+)
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-ROOT = Path(__file__).resolve().parent.parent
-DIALOGUEDB = Path(sys.executable).with_name("dialoguedb")
-KEY = "skv1_" + "b" * 43
 WRK_THREADS, CONNECTIONS = 1, 32
 DIALOGUES, EMBEDDED, BATCH = 64, 10, 25
 WARM_UP_S = 2
-START_S = 30
 TEXT = (
     "Where is my parcel? I ordered it on Monday, the tracking page has said 'in transit' for three "
     "days, and the driver's number does not answer."
-)
-PACKAGES = (
-    "dialoguedb",
-    "starlette",
-    "uvicorn",
-    "uvloop",
-    "httptools",
-    "msgspec",
-    "apsw-sqlite3mc",
 )
 
 
@@ -117,70 +112,6 @@ def serve_empty_handler() -> None:
         app, loop="uvloop", http="httptools", access_log=False, log_level="warning", lifespan="off"
     )
     uvicorn.Server(config).run(sockets=[listener])
-
-
-# ---- processes -----------------------------------------------------------------------------------
-
-
-class Running(NamedTuple):
-    """A server process and its address."""
-
-    url: str
-    pid: int
-
-
-@contextmanager
-def running(command: Sequence[str], log: Path) -> Iterator[Running]:
-    """Run a server that prints its address, and end it afterwards.
-
-    What it prints goes to a file: to read ten thousand log lines a second from a pipe would take
-    from the processors that are measured.
-    """
-    surroundings = {k: v for k, v in os.environ.items() if not k.startswith("DIALOGUEDB_")}
-    surroundings["DIALOGUEDB_API_KEY"] = KEY
-    with log.open("w") as printed:
-        process = subprocess.Popen(command, stdout=printed, stderr=printed, env=surroundings)
-    try:
-        yield Running(_address(process, log), process.pid)
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def _address(process: subprocess.Popen[bytes], log: Path) -> str:
-    """Wait until the process has printed its address and answers there."""
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline and process.poll() is None:
-        found = re.search(r"http://[\w.\[\]:-]+:\d+", log.read_text())
-        if found:
-            try:
-                httpx.get(found.group(), timeout=1)
-            except httpx.TransportError:
-                time.sleep(0.05)
-                continue
-            return found.group()
-        time.sleep(0.01)
-    raise SystemExit(f"a server did not start: {process.args!r}\n{log.read_text()}")
-
-
-def resident_mib(pid: int) -> dict[str, float]:
-    """Return the resident memory of a process in MiB: now, at its highest, and not of files."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    names = {"VmRSS": "now", "VmHWM": "highest", "RssAnon": "anonymous"}
-    found = re.findall(r"^(VmRSS|VmHWM|RssAnon):\s+(\d+) kB", status, re.MULTILINE)
-    return {names[name]: int(kib) / 1024 for name, kib in found}
-
-
-def busy_s(pids: Sequence[int]) -> tuple[float, float]:
-    """Return the processor seconds used on this machine, and those of this benchmark."""
-    tick = os.sysconf("SC_CLK_TCK")
-    fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
-    user, nice, system, _, _, irq, soft_irq, stolen = (int(field) for field in fields[:8])
-    own = sum(os.times()[:4])
-    for pid in pids:
-        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        own += (int(after_name[11]) + int(after_name[12])) / tick
-    return (user + nice + system + irq + soft_irq + stolen) / tick, own
 
 
 # ---- loads ---------------------------------------------------------------------------------------
@@ -305,13 +236,15 @@ def stored(client: httpx.Client, prefix: str) -> int:
     return sum(answer.raise_for_status().json()["totalMessages"] for answer in answers)
 
 
-def measure(rounds: int, seconds: float, room: Path) -> dict[str, Any]:
-    """Run all loads in turn, round after round, and check that what was answered is stored."""
-    scripts = {load.name: room / f"{load.name}.lua" for load in LOADS}
-    for load in LOADS:
+def measure(
+    rounds: int, seconds: float, room: Path, loads: Sequence[Load] = LOADS
+) -> dict[str, Any]:
+    """Run loads in turn, round after round, and check that what was answered is stored."""
+    scripts = {load.name: room / f"{load.name}.lua" for load in loads}
+    for load in loads:
         scripts[load.name].write_text(lua(load))
-    samples: dict[str, list[Sample]] = {load.name: [] for load in LOADS}
-    empty_command = [sys.executable, "-P", __file__, "--serve-empty-handler"]
+    samples: dict[str, list[Sample]] = {load.name: [] for load in loads}
+    empty_command = [sys.executable, "-m", "benchmarks.http", "--serve-empty-handler"]
     server_command = [str(DIALOGUEDB), "serve", "--db", str(room / "bench.db"), "--port", "0"]
     headers = {"Authorization": f"Bearer {KEY}"}
     with (
@@ -321,9 +254,9 @@ def measure(rounds: int, seconds: float, room: Path) -> dict[str, Any]:
         pids = (empty.pid, server.pid)
         with httpx.Client(base_url=server.url, headers=headers, timeout=60) as client:
             prepare(client)
-            started, began, before_s = resident_mib(server.pid), time.monotonic(), busy_s(pids)
+            started, began = resident_mib(server.pid), busy(pids)
             for turn in range(rounds + 1):
-                for load in LOADS:
+                for load in loads:
                     url = empty.url if load.name == "empty" else server.url
                     before = 0 if load.name == "empty" else stored(client, load.prefix)
                     length = seconds if turn else min(WARM_UP_S, seconds)
@@ -332,14 +265,12 @@ def measure(rounds: int, seconds: float, room: Path) -> dict[str, Any]:
                         check_work(load, sample, stored(client, load.prefix) - before)
                     if turn:
                         samples[load.name].append(sample)
-            after_s, length_s = busy_s(pids), time.monotonic() - began
-            strange_s = (after_s[0] - before_s[0]) - (after_s[1] - before_s[1])
-            strangers = max(0.0, strange_s) / (length_s * (os.cpu_count() or 1))
+            strangers = strangers_share(began, busy(pids))
             total = sum(stored(client, prefix) for prefix in ("append", "read", "batch"))
         memory = {"started_mib": started["now"], "messages": total}
         memory |= {f"{key}_mib": value for key, value in resident_mib(server.pid).items()}
         memory["file_mib"] = sum(each.stat().st_size for each in room.glob("bench.db*")) / 2**20
-    return {"loads": summarise(samples), "memory": memory, "strangers_share": round(strangers, 3)}
+    return {"loads": summarise(samples, loads), "memory": memory, "strangers_share": strangers}
 
 
 def check_work(load: Load, sample: Sample, added: int) -> None:
@@ -352,14 +283,13 @@ def check_work(load: Load, sample: Sample, added: int) -> None:
 # ---- results -------------------------------------------------------------------------------------
 
 
-def summarise(samples: dict[str, list[Sample]]) -> list[dict[str, Any]]:
+def summarise(samples: dict[str, list[Sample]], loads: Sequence[Load]) -> list[dict[str, Any]]:
     """Return medians per load, and the ratio to what its goal is set against."""
     medians = {}
     for name, runs in samples.items():
-        columns = zip(*runs, strict=True)
-        medians[name] = Sample(*(statistics.median(column) for column in columns))
+        medians[name] = Sample(*(statistics.median(each) for each in zip(*runs, strict=True)))
     rows = []
-    for load in LOADS:
+    for load in loads:
         sample = medians[load.name]
         row: dict[str, Any] = {
             "load": load.name,
@@ -379,27 +309,10 @@ def summarise(samples: dict[str, list[Sample]]) -> list[dict[str, Any]]:
     return rows
 
 
-def surroundings() -> dict[str, Any]:
-    """Describe the machine, the versions and the commit that the figures belong to."""
-    cpu = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    memory = re.search(r"^MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text(), re.MULTILINE)
-    git = ["git", "-C", str(ROOT)]
-    commit = subprocess.run(
-        [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-    )
-    changes = [*git, "status", "--porcelain", "--untracked-files=no", "src"]
-    dirty = subprocess.run(changes, capture_output=True, text=True, check=False).stdout.strip()
+def wrk_version() -> str:
+    """Ask the load generator for its version."""
     wrk = subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False).stdout
-    return {
-        "cpu": cpu.group(1) if cpu else platform.processor(),
-        "cores": os.cpu_count(),
-        "memory_gib": round(int(memory.group(1)) / 2**20, 1) if memory else None,
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "wrk": wrk.split(" [", 1)[0],
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
-        "commit": commit.stdout.strip() + (" with uncommitted changes in src" if dirty else ""),
-    }
+    return wrk.split(" [", 1)[0]
 
 
 def table(result: dict[str, Any]) -> str:
@@ -415,11 +328,8 @@ def table(result: dict[str, Any]) -> str:
         figures = [f"{row['requests_per_s']:,}", messages, f"{row['ratio_to_empty']:.2f}"]
         times = [f"{row['p50_ms']:.2f}", f"{row['p99_ms']:.2f}"]
         lines.append([TITLES[row["load"]], *figures, goal, verdict, *times])
-    widths = [max(len(line[column]) for line in [head, *lines]) for column in range(len(head))]
-    text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-            for line in [head, *lines]]  # fmt: skip
-    memory, machine = result["memory"], result["machine"]
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    memory = result["memory"]
+    text = columns([head, *lines])
     text += [
         "",
         f"memory: {memory['started_mib']:.0f} MiB resident at the start, "
@@ -430,21 +340,10 @@ def table(result: dict[str, Any]) -> str:
         f"{result['rounds']} rounds of {result['seconds']:g} s each, medians; "
         "every answer 2xx, every message found stored; other processes took "
         f"{result['strangers_share']:.1%} of the processors meanwhile",
-        f"machine: {machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
-        f"{machine['system']}, Python {machine['python']}, {machine['wrk']}",
-        f"versions: {versions}",
-        f"commit: {machine['commit']}",
+        *machine_lines(result["machine"]),
+        f"load generator: {wrk_version()}",
     ]
     return "\n".join(text)
-
-
-def refuse_memory_file_system(room: Path) -> None:
-    """Refuse to measure durable writes on a file system that lives in memory."""
-    kind = subprocess.run(
-        ["stat", "-f", "-c", "%T", str(room)], capture_output=True, text=True, check=True
-    ).stdout.strip()
-    if kind in ("tmpfs", "ramfs"):
-        raise SystemExit(f"{room} is on {kind}; a durable write needs a disk: use --room")
 
 
 def main() -> None:

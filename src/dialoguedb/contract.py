@@ -4,9 +4,9 @@ Routing, decoding, validation and the OpenAPI document are read from it. An oper
 is carried out by the function `verb` of `engine/room.py`; `service.*` belong to the server itself.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from dialoguedb import errors
 from dialoguedb.errors import DialogueDBError
@@ -455,11 +455,19 @@ class Health(Struct):
     version: str
 
 
+class SearchReadiness(Struct):
+    """How search stands: what it cannot find by meaning yet, it finds by its words."""
+
+    embedder: str
+    lag: Annotated[int, Meta(ge=0, description="Resources whose vectors are still to come.")]
+
+
 class Readiness(Struct):
     """The store answers and can be written."""
 
     status: Literal["ready"]
     version: str
+    search: SearchReadiness
 
 
 SERVICE = (

@@ -56,7 +56,7 @@ def make_app(settings: Settings, store: Store, door: OpenDoor | None = None) -> 
     async def lifespan(app: object) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
         carrier = Carrier(store, loop)
-        metrics = Metrics()
+        metrics = Metrics(store.search_standing)
         access_log = AccessLog(loop) if settings.access_log else None
         service = Service(carrier, metrics, metrics_public=settings.metrics_public)
         holder["dispatch"] = Dispatch(

@@ -1,11 +1,12 @@
 """Figures for Prometheus."""
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
     CounterMetricFamily,
+    GaugeMetricFamily,
     HistogramMetricFamily,
     InfoMetricFamily,
     Metric,
@@ -14,6 +15,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from dialoguedb import __version__
+from dialoguedb.store.protocol import SearchStanding
 
 _BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0)
 
@@ -34,7 +36,9 @@ class Metrics(Collector):
     For one thread: the loop's.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, standing: Callable[[], SearchStanding]) -> None:
+        """Begin to count; `standing` tells how search stands."""
+        self._standing = standing
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._counts: dict[tuple[str, int], int] = {}
@@ -74,6 +78,14 @@ class Metrics(Collector):
                 buckets.append((str(bound), total))
             seconds.add_metric([operation], buckets, timer.sum_s)
         yield seconds
+        standing = self._standing()
+        lag = GaugeMetricFamily(
+            "dialoguedb_search_lag",
+            "Resources that are found by their words, but not yet by meaning.",
+            labels=["embedder"],
+        )
+        lag.add_metric([standing.embedder], standing.lag)
+        yield lag
 
     def text(self) -> bytes:
         """Write the figures in Prometheus' text form."""

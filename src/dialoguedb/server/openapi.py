@@ -21,6 +21,7 @@ _TITLES = {
     "dialogues": "Dialogues",
     "messages": "Messages",
     "memories": "Memories",
+    "search": "Search",
     "service": "Service",
 }
 Schema = dict[str, Any]

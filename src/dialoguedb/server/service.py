@@ -4,7 +4,7 @@ import ipaddress
 import logging
 
 from dialoguedb import __version__
-from dialoguedb.contract import Health, Operation, Readiness
+from dialoguedb.contract import Health, Operation, Readiness, SearchReadiness
 from dialoguedb.engine import Task, projects
 from dialoguedb.errors import DialogueDBError, Forbidden, ServiceUnavailable
 from dialoguedb.server import openapi, reference
@@ -54,7 +54,9 @@ class Service:
         except DialogueDBError as error:
             log.warning("not ready: %s", error.message)
             raise ServiceUnavailable(f"The store cannot be written: {error.message}") from None
-        return Answer(200, encode(Readiness("ready", __version__)))
+        standing = self._carrier.store.search_standing()
+        search = SearchReadiness(embedder=standing.embedder, lag=standing.lag)
+        return Answer(200, encode(Readiness("ready", __version__, search)))
 
     def _figures(self, scope: Scope) -> Answer:
         client = scope.get("client")

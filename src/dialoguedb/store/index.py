@@ -93,7 +93,7 @@ class SearchIndex:
         self._arrived: deque[Sequence[Written]] = deque()
         #: What writes are indexed with; the writer's own, like the two below.
         self.writing = Generation(0, "", 0, 0, 0)
-        self._indexer = Indexer(None)
+        self._indexer: Indexer | None = None
 
     # ── the writer ───────────────────────────────────────────────────────────────────────────
 
@@ -118,9 +118,7 @@ class SearchIndex:
         if current is None or current[:4] == self.writing[:4]:
             return
         self.writing = current
-        embedder_in_use = self.embedder(current)
-        inline = embedder_in_use is not None and embedder_in_use.inline
-        self._indexer = Indexer(embedder_in_use.embed if inline and embedder_in_use else None)
+        self._indexer = None
 
     def write(
         self, session: Session, works: Sequence[tuple[Scope, int, Sequence[Note]]]
@@ -134,6 +132,10 @@ class SearchIndex:
         noted = [note for _, _, notes in works for note in notes]
         if not noted:
             return []
+        if self._indexer is None:
+            embedder = self.embedder(self.writing)
+            inline = embedder is not None and embedder.inline
+            self._indexer = Indexer(embedder.embed if embedder is not None and inline else None)
         made = self._indexer.entries(noted)
         rows: list[dict[str, Param]] = []
         parts: list[Sequence[Entry]] = []

@@ -145,6 +145,13 @@ class Job(NamedTuple):
     resolver: Resolver
 
 
+class SearchStanding(NamedTuple):
+    """How search stands: by which embedder, and how many resources wait for their vectors."""
+
+    embedder: str
+    lag: int
+
+
 class Snapshot(Protocol):
     """One state of the database, for several reads in one thread. Close it soon."""
 
@@ -184,6 +191,9 @@ class Store(Protocol):
             here: run them now, in the calling thread, if the store is free; only the disk is
                 waited for elsewhere. For short works and a thread that must not wait.
         """
+
+    def search_standing(self) -> SearchStanding:
+        """Tell how search stands."""
 
     def look_again(self) -> None:
         """Forget what was remembered of the database: something of it is another now."""

@@ -34,6 +34,7 @@ from dialoguedb.store.protocol import (
     ReadWork,
     Resolver,
     Scope,
+    SearchStanding,
     T,
     WallBroken,
     WriteWork,
@@ -225,8 +226,15 @@ class SqliteStore:
     # ── the search index ─────────────────────────────────────────────────────────────────────
 
     def load_index(self) -> None:
-        """Bring the search index into memory, so that the first search need not wait."""
+        """Bring the search index into memory, so that neither write nor search waits for it."""
+        current = self.with_session(active)
+        if current is not None:
+            self.index.embedder(current)
         self.with_session(lambda session: self.index.waiting(session, 0))
+
+    def search_standing(self) -> SearchStanding:
+        """See `protocol.Store`."""
+        return SearchStanding(self.index.writing.embedder, self.index.lag())
 
     def waiting(self, most: int) -> tuple[Embedder | None, Sequence[Waiting]]:
         """Give the embedder of the index, and up to `most` resources that wait for it.

@@ -15,6 +15,7 @@ from dialoguedb.search.entries import VECTORS, Key
 from dialoguedb.search.indexer import Note, pieces_of
 from dialoguedb.store.index import Waiting
 from dialoguedb.store.protocol import ReadTx, Store, WriteTx
+from dialoguedb.store.sqlite import SqliteStore
 from dialoguedb.store.walking import note_of
 
 log = logging.getLogger("dialoguedb.store")
@@ -75,19 +76,9 @@ def _storing(one: Waiting, texts: _Texts, vectors: bytes) -> Callable[[WriteTx],
 class Filler:
     """A thread that gives resources their vectors, for as long as a server runs."""
 
-    def __init__(
-        self,
-        store: Store,
-        waiting: Callable[[int], tuple[Embedder | None, Sequence[Waiting]]],
-    ) -> None:
-        """Begin.
-
-        Args:
-            store: the store.
-            waiting: gives the embedder of the index, and up to so many resources that wait.
-        """
+    def __init__(self, store: SqliteStore) -> None:
+        """Begin, with the search index brought into memory."""
         self._store = store
-        self._waiting = waiting
         self._closing = threading.Event()
         #: Resources that the embedder refuses, for as long as this runs.
         self._refused: set[Key] = set()
@@ -114,7 +105,7 @@ class Filler:
             self._closing.wait(wait_s)
 
     def _fill(self) -> bool:
-        embedder, found = self._waiting(BATCH + len(self._refused))
+        embedder, found = self._store.waiting(BATCH + len(self._refused))
         some = [one for one in found if one.key not in self._refused][:BATCH]
         if embedder is None or not some:
             return False

@@ -39,6 +39,7 @@ class Probe(NamedTuple):
         conditions: what results must be.
         space_id: the space; None for the whole project.
         limit: results at most.
+        shares: what words, meaning and speaker weigh.
     """
 
     kind: int
@@ -47,6 +48,7 @@ class Probe(NamedTuple):
     conditions: Conditions
     space_id: int | None
     limit: int
+    shares: ranking.Shares = ranking.SHIPPED
 
 
 class Hit(NamedTuple):
@@ -244,7 +246,7 @@ def _rank(view: _View, probe: Probe, kind: int, passing: Mask, most: int) -> _Ra
     meaning = _meaning(view, probe.vector)
     candidates = np.flatnonzero(passing)
     if len(candidates) > most:
-        promise = _promise(view, found, weights, meaning)
+        promise = _promise(view, found, weights, meaning, probe.shares)
         candidates = _promising(view, promise, eligible, passing, most)
     around = _around(view, candidates)
     counts = np.zeros((len(probe.terms), len(around)), np.float32)
@@ -264,7 +266,8 @@ def _rank(view: _View, probe: Probe, kind: int, passing: Mask, most: int) -> _Ra
     )
     at = place_of[candidates]
     speaker = _speaks(view, probe.terms, candidates)
-    return _Ranked(candidates, ranking.combine(scores[at], meaning[candidates], speaker))
+    parts = ranking.combine(scores[at], meaning[candidates], speaker, probe.shares)
+    return _Ranked(candidates, parts)
 
 
 def _lookup(view: _View, terms: Sequence[str], eligible: Mask) -> Found:
@@ -308,14 +311,18 @@ def _meaning(view: _View, vector: NDArray[np.int8] | None) -> NDArray[np.float32
 
 
 def _promise(
-    view: _View, found: Found, weights: NDArray[np.float32], meaning: NDArray[np.float32]
+    view: _View,
+    found: Found,
+    weights: NDArray[np.float32],
+    meaning: NDArray[np.float32],
+    shares: ranking.Shares,
 ) -> NDArray[np.float32]:
     """Estimate what each position scores, by its own words and meaning."""
     bound = max(float(weights.sum()), 1e-9)
     share = weights[found.which] * (found.counts / (found.counts + np.float32(1)))
     own = np.bincount(found.rows, weights=share, minlength=view.count).astype(np.float32)
-    own *= np.float32(ranking.WORDS / bound)
-    own += np.float32(ranking.MEANING) * np.maximum(meaning, 0)
+    own *= np.float32(shares.words / bound)
+    own += np.float32(shares.meaning) * np.maximum(meaning, 0)
     return own
 
 

@@ -46,14 +46,26 @@ SATURATION = 0.9
 LENGTH_SHARE = 0.4
 
 
+class Shares(NamedTuple):
+    """What the parts of a relevance weigh, each 0..1; they add up to 1."""
+
+    words: float
+    meaning: float
+    speaker: float
+
+
+#: What searches are ranked by; the benchmark holds other shares against it.
+SHIPPED = Shares(WORDS, MEANING, SPEAKER)
+
+
 class Parts(NamedTuple):
     """What rows score; the last three add up to the first (`explain`).
 
     Attributes:
         relevance: float32[n], 0..1.
-        words: float32[n], 0..WORDS.
-        meaning: float32[n], 0..MEANING.
-        speaker: float32[n], 0 or SPEAKER.
+        words: float32[n], 0 to its share.
+        meaning: float32[n], 0 to its share.
+        speaker: float32[n], 0 or its share.
     """
 
     relevance: Floats
@@ -116,17 +128,20 @@ def words(
     return np.minimum((weights / np.float32(bound)) @ held, np.float32(1))
 
 
-def combine(words: Floats, meaning: Floats, speaker: NDArray[np.bool_]) -> Parts:
+def combine(
+    words: Floats, meaning: Floats, speaker: NDArray[np.bool_], shares: Shares = SHIPPED
+) -> Parts:
     """Weigh the parts of a relevance.
 
     Args:
         words: float32[n], 0..1, from `words`.
         meaning: float32[n], cosines of query and row, -1..1; 0 where a vector is missing.
         speaker: bool[n], whether the query names the one who speaks.
+        shares: what each part weighs.
     """
-    by_words = np.float32(WORDS) * words
-    by_meaning = np.float32(MEANING) * np.clip(meaning, 0, 1)
-    by_speaker = np.float32(SPEAKER) * speaker
+    by_words = np.float32(shares.words) * words
+    by_meaning = np.float32(shares.meaning) * np.clip(meaning, 0, 1)
+    by_speaker = np.float32(shares.speaker) * speaker
     relevance = np.minimum(by_words + by_meaning + by_speaker, np.float32(1))
     return Parts(relevance, by_words, by_meaning, by_speaker)
 

@@ -344,6 +344,8 @@ class _Walk:
 
     def _member(self, field: Field, raw: Raw, at: str) -> Any:
         text = bytes(raw)
+        if field.scalar is int:
+            text = _whole(text)
         if field.nested and field.many and text.startswith(b"["):
             return self._array(field, text, at)
         if field.nested and not field.many and text.startswith(b"{"):
@@ -359,7 +361,7 @@ class _Walk:
         problems = field.rule(value, self._limits) if field.rule and value is not None else ()
         for problem in problems:
             self.add(problem, at, field.wire)
-        return raw
+        return Raw(text)
 
     def _mistyped(self, field: Field, error: msgspec.ValidationError, at: str) -> None:
         place = _place(error)
@@ -400,6 +402,15 @@ class _Walk:
     def _note(self, error: DialogueDBError) -> None:
         if len(self.found) < MAX_DETAILS:
             self.found.append(error)
+
+
+def _whole(text: bytes) -> bytes:
+    """Write a whole number without point and exponent: JSON has one kind of number."""
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return b"%d" % number if number.is_integer() else text
 
 
 def _placed(error: DialogueDBError, wire: str, whole: str, at: str = "") -> DialogueDBError:

@@ -276,12 +276,11 @@ class _Reader:
 
     def _parts(self, name: str, filters: Mapping[str, Any]) -> TimeTest | None:
         """Read the parts of a date that old clients send (8.6)."""
-        given = {part: filters[name + part] for part in _PARTS if name + part in filters}
-        for part, value in given.items():
-            least, most = _PARTS[part]
-            if type(value) is not int or not least <= value <= most:
-                problem = f"use a whole number from {least} to {most}"
-                raise _invalid(f"filter.{name}{part}", problem)
+        given = {
+            part: _whole(f"filter.{name}{part}", filters[name + part], *bounds)
+            for part, bounds in _PARTS.items()
+            if name + part in filters
+        }
         if not given:
             return None
         year, month, day = map(given.get, _PARTS)
@@ -306,6 +305,13 @@ def _listed(request: Search | SearchByQuery) -> list[Period]:
         stop_ms = parse_period(request.end_date).end_ms
         found.append(Period(None, stop_ms if stop_ms <= LATEST_MS else None))
     return found
+
+
+def _whole(place: str, value: Any, least: int, most: int) -> int:
+    """Read a whole number; JSON has one kind of number, so 3.0 is one too."""
+    if KINDS.get(type(value)) != "number" or value != int(value) or not least <= value <= most:
+        raise _invalid(place, f"use a whole number from {least} to {most}")
+    return int(value)
 
 
 def _check_key(key: str) -> None:

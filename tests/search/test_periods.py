@@ -146,6 +146,8 @@ def test_dates_as_lists_take_them(fields: dict[str, str], expected: Period) -> N
 
 
 ZONES = ["UTC", "Europe/Tallinn", "America/Chicago", "Australia/Lord_Howe", "Pacific/Apia"]
+#: From the end of the 29th to the 31st: the zone has no 30 December 2011.
+LEAP_MS = parse_instant("2011-12-30T10:00")
 MOMENTS = st.one_of(
     st.integers(parse_instant("1900-01-01"), parse_instant("2100-01-01")),
     st.integers(parse_instant("2011-12-29"), parse_instant("2012-01-01")),
@@ -164,6 +166,8 @@ PARTS = st.fixed_dictionaries(
 @FIXED
 @given(st.lists(MOMENTS, max_size=20), st.sampled_from(ZONES), PARTS)
 @example([], "UTC", {})
+@example([LEAP_MS - 1, LEAP_MS, LEAP_MS + 3_600_000], "Pacific/Apia", {"day": 31})
+@example([LEAP_MS - 1, LEAP_MS, LEAP_MS + 3_600_000], "Pacific/Apia", {"day": 30})
 @example([EARLIEST_MS, LATEST_MS], "UTC", {"month": 12})
 def test_parts_are_those_that_the_clocks_of_the_zone_show(
     moments: list[int], name: str, given_parts: dict[str, int]

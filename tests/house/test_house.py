@@ -24,7 +24,8 @@ BIN = Path(sys.executable).parent
 #: Imports every module of the package and tells what that did besides.
 IMPORT_ALL = """
 import importlib, os, pkgutil, sys, threading
-import apsw, cryptography.x509, msgspec, prometheus_client, starlette.routing, typer, uvicorn
+import apsw, cryptography.x509, httpx, msgspec, numpy, prometheus_client, simsimd, Stemmer
+import starlette.routing, typer, uvicorn
 import uvicorn.protocols.http.httptools_impl
 acts = []
 def hook(event, arguments):
@@ -66,7 +67,7 @@ def python(*arguments: str, cwd: Path = ROOT) -> "subprocess.CompletedProcess[st
 
 
 def texts() -> Iterator[tuple[Path, str]]:
-    """Every text file of the project, by its place in it."""
+    """Every text file of the project, by its place in it; the weights of the model are none."""
     seen = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False
     ).stdout.decode()
@@ -74,7 +75,7 @@ def texts() -> Iterator[tuple[Path, str]]:
         pytest.skip("this is no working copy")
     for name in filter(None, seen.split("\0")):
         file = ROOT / name
-        if file.is_file():
+        if file.is_file() and file.suffix != ".safetensors":
             yield Path(name), file.read_text(encoding="utf-8")
 
 

@@ -21,6 +21,7 @@ from dialoguedb.store.protocol import Scope, WallBroken
 from dialoguedb.store.sqlite import SqliteStore
 
 ALL = statements.load("sqlite")
+TABLES = set(re.findall(r"CREATE TABLE (\w+)", "".join(x.sql for x in ledger.migrations("sqlite"))))
 SCOPED = sorted(name for name, one in ALL.items() if one.scoped)
 #: Anything that a statement may ask for besides the space.
 PARAMS: dict[str, Any] = {
@@ -31,17 +32,29 @@ PARAMS: dict[str, Any] = {
 }  # fmt: skip
 
 
+#: What the statements of the search index may touch: no resource, so nothing that is an answer.
+OF_THE_INDEX = {"indexes", "index_blocks", "changes", "spaces"}
+
+
+def tables(sql: str) -> set[str]:
+    """The tables that a statement names, wherever it does."""
+    return {word for word in re.findall(r"\w+", sql) if word in TABLES}
+
+
 def over_user_data(sql: str) -> bool:
     return any(re.search(rf"\b{table}\b", sql) for table in statements.USER_TABLES)
 
 
 @pytest.mark.parametrize("name", sorted(ALL))
 def test_a_statement_over_user_data_binds_the_space_or_erases_a_project(name: str) -> None:
-    """Every statement that names a table of user data uses `:space`, or is one of `erase_…`."""
+    """Every one that names a table of user data uses `:space`, but `erase_…` and `index_…`."""
     sql = ALL[name].sql
     if name.startswith(statements.ERASING):
         assert "s.project_id = :project_id" in sql or "c.project_id = :project_id" in sql
         assert "RETURNING" not in sql
+    elif name.startswith(statements.INDEXING):
+        assert not ALL[name].scoped
+        assert tables(sql) <= OF_THE_INDEX
     else:
         assert ALL[name].scoped == over_user_data(sql)
         assert (":space" in sql) == over_user_data(sql)
@@ -121,6 +134,9 @@ def test_without_its_condition_a_statement_raises_an_alarm(
         params = {key: value for key, value in PARAMS.items() if f":{key}" in broken.sql}
         if name == "replies_forget":
             params["since"] = 2**62
+        if name.endswith("_walk"):
+            params |= {"id": "", "dialogue_id": "", "created": 0, "sequence": 0}
+            params = {key: value for key, value in params.items() if f":{key}" in broken.sql}
         if "_asc" in name or "_desc" in name:
             forward = name.endswith("asc")
             params |= {"at": -(10**15) if forward else 10**15, "after": -1 if forward else 2**62}

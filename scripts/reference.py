@@ -16,13 +16,11 @@ from dialoguedb import errors
 from dialoguedb.cli.main import app
 from dialoguedb.contract import COMMON_ERRORS, OPERATIONS, Operation
 from dialoguedb.server.openapi import document, example_of
-from dialoguedb.settings import PREFIX, Settings, help_of
+from dialoguedb.settings import PREFIX, SECRETS, Settings, help_of
 from dialoguedb.wire import fields_of
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
 _NOTE = "<!-- Written by scripts/docs. Do not change it by hand. -->\n\n"
-#: Settings that are no flags of `serve`.
-_NO_FLAG = {"api_key"}
 
 
 def table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
@@ -143,7 +141,7 @@ def settings() -> str:
         for name in Settings.__struct_fields__:
             value = getattr(defaults, name)
             shown = "" if value in (None, ()) else f"`{msgspec.json.encode(value).decode()}`"
-            flag = "" if name in _NO_FLAG else f"`--{name.replace('_', '-')}`"
+            flag = "" if name in SECRETS else f"`--{name.replace('_', '-')}`"
             yield f"`{name}`", flag, f"`{PREFIX}{name.upper()}`", shown, help_of(name)
 
     return (

@@ -1,17 +1,19 @@
 """Settings: where they come from, what wins, and what is said of bad ones."""
 
+import io
 import re
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import msgspec
 import pytest
+from rich.console import Console
 from typer.main import get_command
 
 from dialoguedb.cli.main import app
 from dialoguedb.errors import AdminError
 from dialoguedb.models.limits import Limits
-from dialoguedb.settings import PREFIX, Settings, help_of, load
+from dialoguedb.settings import PREFIX, SECRETS, Settings, help_of, load
 
 ROOT = Path(__file__).parent.parent
 NAMES = Settings.__struct_fields__
@@ -20,6 +22,11 @@ VALUES: dict[type, tuple[str, str, str]] = {
     int: ("11", "12", "13"),
     float: ("1.5", "2.5", "3.5"),
     str: ("one", "two", "three"),
+}
+#: The same for settings that take only some texts.
+FORMS: dict[str, tuple[str, str, str]] = {
+    "embedder": ("openai:a", "fastembed:b/c", "sentence-transformers:d"),
+    "embedder_url": ("http://a", "https://b:1/v1", "http://[::1]:2/v1/"),
 }
 
 
@@ -32,6 +39,8 @@ def kind_of(name: str) -> type:
 def values_of(name: str) -> tuple[Any, Any, Any]:
     """What the file, the environment and a flag say in these tests, as Python values."""
     hint = get_type_hints(Settings)[name]
+    if name in FORMS:
+        return FORMS[name]
     if name == "cors_origin":
         return ("https://a",), ("https://b", "https://c"), ("https://d",)
     if kind_of(name) is bool:
@@ -109,6 +118,17 @@ def test_other_variables_are_no_settings() -> None:
         ("access_log", "2", "true or false"),
         ("unknown_fields", "keep", "reject, ignore"),
         ("log_level", "loud", "debug, info, warning, error"),
+        ("embedder", "none", "static or openai:MODEL or sentence-transformers:MODEL"),
+        ("embedder", "openai:", "openai:MODEL"),
+        ("embedder", "static:x", "static or"),
+        ("embedder_url", "host/v1", "https://HOST/v1"),
+        ("embedder_url", "ftp://host", "https://HOST/v1"),
+        ("embedder_url", "https://u:p@host", "https://HOST/v1"),
+        ("embedder_url", "https://host?k=p", "https://HOST/v1"),
+        ("embedder_key", "sk one", "character"),
+        ("embedder_key", "sk-one\n", "character"),
+        ("embedder_timeout_seconds", "0", "1"),
+        ("embedder_timeout_seconds", "601", "600"),
         ("max_batch_messages", "0", "1"),
         ("max_batch_messages", "1001", "1000"),
         ("max_content_bytes", "0", "1"),
@@ -183,11 +203,30 @@ def test_a_file_that_cannot_be_read_is_refused_by_its_name(tmp_path: Path) -> No
             load({}, config=path, environ={})
 
 
-def test_no_message_shows_the_key() -> None:
+@pytest.mark.parametrize("name", sorted(SECRETS))
+def test_no_message_shows_a_key(name: str) -> None:
     """Even where another setting is wrong."""
     with pytest.raises(AdminError) as caught:
-        load({}, environ={"DIALOGUEDB_API_KEY": "skv1_secret", "DIALOGUEDB_PORT": "x"})
+        load({}, environ={PREFIX + name.upper(): "skv1_secret", "DIALOGUEDB_PORT": "x"})
     assert "secret" not in caught.value.message
+
+
+def test_a_key_that_cannot_be_one_is_refused_without_showing_it() -> None:
+    with pytest.raises(AdminError) as caught:
+        load({}, environ={"DIALOGUEDB_EMBEDDER_KEY": "my secret"})
+    assert "secret" not in caught.value.message
+
+
+@pytest.mark.parametrize("name", sorted(SECRETS))
+def test_a_key_is_not_shown_with_the_settings(name: str) -> None:
+    """Everything else is; rich shows no more than `repr`."""
+    settings = load({}, environ={PREFIX + name.upper(): "sk-hidden", "DIALOGUEDB_PORT": "1"})
+    console = Console(file=io.StringIO(), record=True)
+    console.print(settings)
+    for shown in (repr(settings), str(settings), console.export_text()):
+        assert "hidden" not in shown
+        assert f"{name}='***'" in shown
+        assert "port=1" in shown
 
 
 def test_origins_are_separated_by_commas_in_a_variable() -> None:
@@ -226,7 +265,7 @@ def options() -> dict[str, Any]:
     return {option.name: option for option in command.params}
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "api_key"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in SECRETS])
 def test_every_setting_is_an_option_of_serve(name: str) -> None:
     """With the same name, the setting's own description, and the setting's own default."""
     option = options()[name]
@@ -241,7 +280,7 @@ def test_every_setting_is_an_option_of_serve(name: str) -> None:
         assert not default
 
 
-def test_the_key_is_no_option_of_serve() -> None:
+def test_no_key_is_an_option_of_serve() -> None:
     """It would stand in the list of processes; every other option is a setting."""
-    assert "api_key" not in options()
-    assert set(options()) - {"config", "help"} == set(NAMES) - {"api_key"}
+    assert not SECRETS & set(options())
+    assert set(options()) - {"config", "help"} == set(NAMES) - SECRETS

@@ -206,6 +206,8 @@ def say_what_a_schema_cannot(case: Case) -> None:
     if flat and not (isinstance(body, dict) and "dialogueId" in body):
         query.setdefault("dialogueId", EXAMPLE_ID)  # 1.3: required, in the query or in the body
     give_usable_values(body)
+    if case.path == "/search" and isinstance(body, dict):
+        give_usable_filters(body)
     case.query, case.headers = query, headers
     if isinstance(body, (dict, list)):
         case.body = body
@@ -247,6 +249,17 @@ def give_usable_values(body: Any) -> None:
     elif isinstance(body, list):
         for message in body:
             give_usable_values(message)
+
+
+def give_usable_filters(body: dict[str, Any]) -> None:
+    """Give a known time zone, and dates and phrases (8.4): their grammar is no pattern."""
+    body |= {field: "2026-02" for field in ("startDate", "endDate") if field in body}
+    if "timezone" in body:
+        body["timezone"] = "Europe/Tallinn"
+    for field in {"created", "modified"} & (body.get("filter") or {}).keys():
+        old = body["filter"][field]
+        new = "last week" if isinstance(old, str) else dict.fromkeys(old, "15 March 2025")
+        body["filter"] = body["filter"] | {field: new}
 
 
 def excused(case: Case, response: Response) -> list[Any]:

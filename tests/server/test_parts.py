@@ -28,6 +28,7 @@ from dialoguedb.server import logs, requests, tls
 from dialoguedb.server.limits import RateLimiter
 from dialoguedb.server.metrics import Metrics
 from dialoguedb.server.routes import Routes, decoded
+from dialoguedb.store.protocol import SearchStanding
 
 FIXED = settings(derandomize=True, deadline=None, database=None, max_examples=100)
 NOW_MS = 1_770_091_506_007
@@ -247,6 +248,10 @@ def test_an_answer_that_counts_for_no_key_shows_a_full_bucket() -> None:
     assert numbers(limiter.take("key")[0])[:2] == (7, 6)
 
 
+def standing() -> SearchStanding:
+    return SearchStanding("static:model", 3)
+
+
 SEEN = st.tuples(
     st.sampled_from(["dialogues.get", "messages.create", "unknown"]),
     st.sampled_from([200, 404, 500]),
@@ -258,7 +263,7 @@ SEEN = st.tuples(
 @given(st.lists(SEEN, max_size=20))
 def test_figures_are_read_by_prometheus_own_parser(seen: list[tuple[str, int, float]]) -> None:
     """Counts by operation and status; times in buckets that add up."""
-    metrics = Metrics()
+    metrics = Metrics(standing)
     for operation, status, seconds in seen:
         metrics.observe(operation, status, seconds)
     samples = {
@@ -289,11 +294,12 @@ def test_figures_are_read_by_prometheus_own_parser(seen: list[tuple[str, int, fl
 
 def test_figures_tell_the_release_and_the_process() -> None:
     """Two servers in one process count apart."""
-    one, other = Metrics(), Metrics()
+    one, other = Metrics(standing), Metrics(standing)
     one.observe("dialogues.get", 200, 0.1)
     names = {family.name for family in text_string_to_metric_families(one.text().decode())}
     assert {"dialoguedb_info", "dialoguedb_requests", "process_open_fds"} <= names
     assert "dialogues.get" not in other.text().decode()
+    assert 'dialoguedb_search_lag{embedder="static:model"} 3.0' in one.text().decode()
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,11 @@ def serve(
     ] = None,
     max_image_bytes: Annotated[int | None, _option("max_image_bytes", default="26214400")] = None,
     max_image_parts: Annotated[int | None, _option("max_image_parts", default="20")] = None,
+    embedder: Annotated[str | None, _option("embedder", default="static")] = None,
+    embedder_url: Annotated[str | None, _option("embedder_url")] = None,
+    embedder_timeout_seconds: Annotated[
+        int | None, _option("embedder_timeout_seconds", default="30")
+    ] = None,
     log_level: Annotated[str | None, _option("log_level", default="info")] = None,
     access_log: Annotated[
         bool | None, _option("access_log", "--access-log/--no-access-log", default="on")

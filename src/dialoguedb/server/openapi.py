@@ -157,7 +157,8 @@ def _parameters(
                 {
                     "name": wire,
                     "in": "path" if in_path else "query",
-                    "required": in_path,
+                    "required": in_path
+                    or (operation.body == "none" and wire in operation.required),
                     "description": schema.get("description", f"The {wire}."),
                     "schema": schema,
                     "example": example_of(schema, schemas),
@@ -226,6 +227,7 @@ _TOLD = {
     "messages.update": {"tags"},
     "memories.create": {"id", "value", "label", "namespace", "tags"},
     "memories.update": {"tags"},
+    "search.find": {"query", "object", "namespace", "tags", "filter"},
 }
 
 

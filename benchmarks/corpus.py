@@ -2,8 +2,8 @@
 
 The commonest words are English function words, as they are in speech; behind them stands a
 vocabulary of composed words. Frequencies fall by Zipf's law in Mandelbrot's form, and faster from
-some rank on, as they do in large collections: 10,000 messages have some 17,000 distinct words,
-1,000,000 have 120,000.
+some rank on, as they do in large collections: 10,000 messages hold some 15,000 distinct words,
+1,000,000 some 105,000.
 """
 
 from collections.abc import Iterator, Sequence

@@ -89,8 +89,7 @@ class Bench:
         request = CreateMessage(
             dialogue_id=dialogue_id, namespace=namespace, role="user", content=content
         )
-        task = messages.create(self.caller, request)
-        self.store.write(task.scope, task.work)
+        _wait(self._submit([messages.create(self.caller, request)]))
 
     def load(self, made: Sequence[Message], bodies: Sequence[bytes]) -> None:
         """Store the dialogues of a namespace and their messages, several commits at a time."""

@@ -163,33 +163,64 @@ class _Merged(NamedTuple):
     late: dict[Key, Entry]
 
 
-def _merged(log: Log) -> _Merged:
+def _merged(log: Log, dimension: int) -> _Merged:
     """Bring entries to what they come to; what may lie further back is in `gone` and `late`."""
     puts: dict[Key, Entry] = {}
     gone: dict[Key, int] = {}
     late: dict[Key, Entry] = {}
     for space_id, entry in log:
         key = entry.key(space_id)
+        if entry.what == VECTORS:
+            if _fit(entry.vectors, dimension):
+                _take_vectors(key, entry, puts, gone, late)
+            continue
         before = puts.pop(key, None)
         if entry.what == PUT:
-            kept = _keep(entry, before or late.get(key)) if entry.state == KEPT else entry
-            puts[key] = kept
-        elif entry.what == DELETE:
-            late.pop(key, None)
-            gone[key] = entry.at
-        elif before is None:
-            late[key] = entry
+            puts[key] = _after(entry, before, dimension)
         else:
-            puts[key] = _keep(before, entry) if before.state in (PENDING, KEPT) else before
+            gone[key] = entry.at
+        if entry.what == DELETE or entry.state != KEPT:
+            late.pop(key, None)  # they were the earlier text's
+        if entry.at:
+            _touch(puts, Key(space_id, DIALOGUE, entry.dialogue_id, 0), entry.at)
     return _Merged(puts, gone, late)
 
 
-def _keep(entry: Entry, source: Entry | None) -> Entry:
-    """Give a resource the vectors that another entry of it has."""
-    if source is None:
+def _fit(vectors: bytes, dimension: int) -> bool:
+    """Tell whether these are vectors of a dimension; another model's may be of another one."""
+    return dimension > 0 and len(vectors) > 0 and len(vectors) % dimension == 0
+
+
+def _after(entry: Entry, before: Entry | None, dimension: int) -> Entry:
+    """Give what a PUT comes to after an earlier one of the same resource."""
+    state, vectors, at = entry.state, entry.vectors, entry.at
+    if before is not None:
+        at = max(at, before.at)
+        if state == KEPT:
+            state, vectors = before.state, before.vectors
+    if state == PRESENT and not _fit(vectors, dimension):
+        state, vectors = PENDING, b""
+    if (state, at) == (entry.state, entry.at):
         return entry
-    state = PRESENT if source.what == VECTORS else source.state
-    return msgspec.structs.replace(entry, state=state, vectors=source.vectors)
+    return msgspec.structs.replace(entry, state=state, vectors=vectors, at=at)
+
+
+def _take_vectors(
+    key: Key, entry: Entry, puts: dict[Key, Entry], gone: dict[Key, int], late: dict[Key, Entry]
+) -> None:
+    """Give a resource the vectors that have come, if it waits for them."""
+    before = puts.get(key)
+    if before is not None and before.state == PENDING:
+        puts[key] = msgspec.structs.replace(before, state=PRESENT, vectors=entry.vectors)
+    elif before.state == KEPT if before is not None else key not in gone:
+        late.setdefault(key, entry)  # what lies further back may wait for them
+
+
+def _touch(puts: dict[Key, Entry], dialogue: Key, at: int) -> None:
+    """Note when a dialogue was modified through a message, which may not be there at the end."""
+    entry = puts.get(dialogue)
+    if entry is not None and entry.modified < at:
+        puts[dialogue] = msgspec.structs.replace(entry, modified=at)
 
 
 def pack(log: Log, dimension: int) -> Block:
@@ -199,7 +230,7 @@ def pack(log: Log, dimension: int) -> Block:
         log: the entries with their spaces, in the order of commits.
         dimension: of their vectors.
     """
-    puts, gone, late = _merged(log)
+    puts, gone, late = _merged(log, dimension)
     spaces: dict[int, int] = {}
     owners: dict[tuple[int, bool, str], int] = {}
     space_of: list[int] = []
@@ -311,13 +342,16 @@ def _entry(what: int, key: Key, **rest: Any) -> Entry:
 
 
 def joined(blocks: Sequence[Block]) -> Block:
-    """Make one block of several that are of different spaces and one dimension."""
+    """Make one block of several that are of different spaces.
+
+    They are of one dimension, or of none: while a model's was not known there were no vectors.
+    """
     if len(blocks) == 1:
         return blocks[0]
     counts = [block.count for block in blocks]
     before = np.cumsum([0, *counts]).tolist()
     return Block(
-        dimension=blocks[0].dimension,
+        dimension=max(block.dimension for block in blocks),
         count=sum(counts),
         kinds=b"".join(block.kinds for block in blocks),
         states=b"".join(block.states for block in blocks),

@@ -60,18 +60,27 @@ def _found(tx: ReadTx, project_id: str, asked: Question) -> list[_Item]:
         conditions=asked.conditions,
         limit=asked.limit + _SPARE,
     )
+    spaces: dict[int, ReadTx] = {}
     while True:
         hits = tx.search(query)
-        items = [item for hit in hits if (item := _item(tx, project_id, asked, hit))]
+        items: list[_Item] = []
+        for hit in hits:
+            space_id = hit.place.space_id
+            if space_id not in spaces:
+                spaces[space_id] = tx.within(space_id)
+            item = _item(spaces[space_id], project_id, asked, hit)
+            if item is not None:
+                items.append(item)
+            if len(items) == asked.limit:
+                return items
         # Fewer than were asked for are all that pass; some may have gone since they were indexed.
-        if len(items) >= asked.limit or len(hits) < query.limit:
-            return items[: asked.limit]
+        if len(hits) < query.limit:
+            return items
         query = query._replace(limit=query.limit * 4)
 
 
-def _item(tx: ReadTx, project_id: str, asked: Question, hit: Hit) -> _Item | None:
+def _item(space: ReadTx, project_id: str, asked: Question, hit: Hit) -> _Item | None:
     """Read what a hit names; None when it is gone, or not as the conditions want it."""
-    space = tx.within(hit.place.space_id)
     read = {MESSAGE: _message, DIALOGUE: _dialogue, MEMORY: _memory}[hit.place.kind]
     found = read(space, project_id, asked.conditions, hit)
     if found is None or not asked.conditions.hold(found[1]):

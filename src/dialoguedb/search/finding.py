@@ -21,7 +21,7 @@ Mask = NDArray[np.bool_]
 Rows = NDArray[np.int64]
 
 #: So many rows are all ranked; of more, this many that promise most.
-CANDIDATES = 2048
+CANDIDATES = 1024
 #: A space that has more than this share of its shelf's rows is read with all of them.
 _DENSE = 0.5
 #: Words are looked up in the lists of at most this many rows that hold them; the rarest first.
@@ -332,7 +332,7 @@ def _promising(
     """Choose the passing positions that promise most, or stand next to those that do."""
     chosen = _top(promise, passing, most)
     beside = _around(view, _top(promise, eligible, most // 4))
-    return np.union1d(chosen, beside[passing[beside]])
+    return _distinct(view, [chosen, beside[passing[beside]]])
 
 
 def _top(promise: NDArray[np.float32], allowed: Mask, most: int) -> Rows:
@@ -353,7 +353,15 @@ def _around(view: _View, positions: Rows) -> Rows:
             step = view.positions(column.array[view.at(step)].astype(np.int64))
             step = step[step != NONE]
             found.append(step)
-    return np.unique(np.concatenate(found))
+    return _distinct(view, found)
+
+
+def _distinct(view: _View, found: Sequence[Rows]) -> Rows:
+    """Give the positions of several lists once and in order; `np.unique` takes ten times as long."""
+    marked = np.zeros(view.count, np.bool_)
+    for positions in found:
+        marked[positions] = True
+    return np.flatnonzero(marked)
 
 
 def _places(

@@ -115,9 +115,13 @@ def _entry(note: Note) -> tuple[Entry, list[str]]:
     if note.what != PUT:
         return entry, []
     text = text_of(note)
-    counted = Counter(analyser.terms(text.words))
+    terms = analyser.terms(text.words)
+    counted = Counter(terms)
     entry.terms = list(counted)
-    entry.counts = bytes(min(count, MOST_REPEATS) for count in counted.values())
+    if len(terms) <= MOST_REPEATS:
+        entry.counts = bytes(counted.values())
+    else:
+        entry.counts = bytes(min(count, MOST_REPEATS) for count in counted.values())
     entry.facets = facets.of_resource(note.tags, note.metadata)
     if note.kind == MESSAGE and note.name:
         terms = dict.fromkeys(analyser.terms(note.name))

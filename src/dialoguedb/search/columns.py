@@ -10,7 +10,7 @@ import numpy as np
 import simsimd
 from numpy.typing import NDArray
 
-#: Rows of one array of vectors, and of one sorted segment of words.
+#: Rows of one array of vectors, and of one sorted segment of words: a power of two, 2**16 at most.
 SEGMENT = 65_536
 _FIRST = 64
 
@@ -65,7 +65,7 @@ class Vectors:
         while taken < len(rows):
             at = self.size % SEGMENT
             if at == 0:
-                self._chunks.append(np.zeros((_FIRST, self.dimension), np.int8))
+                self._chunks.append(np.zeros((min(_FIRST, SEGMENT), self.dimension), np.int8))
             chunk = self._chunks[-1]
             here = min(len(rows) - taken, SEGMENT - at)
             if at + here > len(chunk):

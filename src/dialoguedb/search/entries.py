@@ -171,7 +171,7 @@ def _merged(log: Log, dimension: int) -> _Merged:
     for space_id, entry in log:
         key = entry.key(space_id)
         if entry.what == VECTORS:
-            if _fit(entry.vectors, dimension):
+            if fit(entry.vectors, dimension):
                 _take_vectors(key, entry, puts, gone, late)
             continue
         before = puts.pop(key, None)
@@ -186,7 +186,7 @@ def _merged(log: Log, dimension: int) -> _Merged:
     return _Merged(puts, gone, late)
 
 
-def _fit(vectors: bytes, dimension: int) -> bool:
+def fit(vectors: bytes, dimension: int) -> bool:
     """Tell whether these are vectors of a dimension; another model's may be of another one."""
     return dimension > 0 and len(vectors) > 0 and len(vectors) % dimension == 0
 
@@ -198,7 +198,7 @@ def _after(entry: Entry, before: Entry | None, dimension: int) -> Entry:
         at = max(at, before.at)
         if state == KEPT:
             state, vectors = before.state, before.vectors
-    if state == PRESENT and not _fit(vectors, dimension):
+    if state == PRESENT and not fit(vectors, dimension):
         state, vectors = PENDING, b""
     if (state, at) == (entry.state, entry.at):
         return entry

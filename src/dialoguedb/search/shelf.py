@@ -79,9 +79,9 @@ class Shelf:
         words, tags: the terms and facets of each row.
         vectors: of each row's text, the first piece; zeros where there is none.
         pieces, piece_row: vectors of further pieces, and the row that each belongs to.
-        own_row, tail, parent, touched: columns of the owners: the row of the dialogue or memory
-            itself, a dialogue's last message, the dialogue that it is a thread of, and when it
-            was last modified.
+        own_row, tail, highest, parent, touched: columns of the owners: the row of the dialogue or
+            memory itself, a dialogue's last message, the highest number of its messages, the
+            dialogue that it is a thread of, and when it was last modified.
     """
 
     def __init__(self, dimension: int) -> None:
@@ -104,6 +104,7 @@ class Shelf:
         self.spaces: dict[int, Space] = {}
         self.owner_names: list[str] = []
         self.own_row, self.tail = Column(np.int32), Column(np.int32)
+        self.highest = Column(np.int64)
         self.parent, self.touched = Column(np.int32), Column(np.int64)
         self.docs = [0] * _KINDS
         self.length_total = [0] * _KINDS
@@ -245,7 +246,8 @@ class Shelf:
         vectors = np.zeros((block.count, self.dimension), np.int8)
         here = states == PRESENT
         if block.dimension == self.dimension:
-            vectors[here] = entries.numbers(block.vectors, np.int8).reshape(-1, self.dimension)
+            found = entries.numbers(block.vectors, np.int8)
+            vectors[here] = found.reshape(int(here.sum()), self.dimension)
         else:
             states[here] = PENDING
         return vectors
@@ -271,6 +273,7 @@ class Shelf:
         self.owner_names.append(name)
         self.own_row.append(NONE)
         self.tail.append(NONE)
+        self.highest.append(0)
         self.parent.append(NONE)
         self.touched.append(0)
         space.owners[kind, name] = number
@@ -287,10 +290,8 @@ class Shelf:
             if row != NONE:
                 found[place] = row
         said = np.flatnonzero(kinds == MESSAGE)
-        known = said[self.tail.array[owner[said]] != NONE]
-        # A number beyond the last message's is a new one's, unless a custom time put that back.
-        tops = self.sequence.array[self.tail.array[owner[known]]]
-        for place in known[sequence[known] <= tops].tolist():
+        # Numbers rise; the last message need not have the highest, since times can be custom.
+        for place in said[sequence[said] <= self.highest.array[owner[said]]].tolist():
             space = self.spaces[int(spaces[place])]
             row = self._message_row(space, int(owner[place]), int(sequence[place]))
             if row != NONE:
@@ -335,6 +336,7 @@ class Shelf:
         self.own_row.array[owner[own]] = rows[own]
         self.touched.array[owner[own]] = times[own, 2]
         np.maximum.at(self.touched.array, owner[~own], times[~own, 3])
+        np.maximum.at(self.highest.array, owner[~own], times[~own, 0])
         self.parent.array[owner[kinds == DIALOGUE]] = NONE
         for place, parent in block.parents:
             space = self.spaces[int(self.space.array[rows[place]])]
@@ -439,7 +441,7 @@ class Shelf:
     def _set_vectors(self, key: Key, entry: Entry) -> None:
         """Take in vectors that were to come, if their resource is still there."""
         number = self.owner_number(key.space_id, key.kind, key.owner)
-        if number == NONE or not entry.vectors or len(entry.vectors) % self.dimension:
+        if number == NONE or not entries.fit(entry.vectors, self.dimension):
             return
         if key.kind == MESSAGE:
             row = self._message_row(self.spaces[key.space_id], number, key.sequence)

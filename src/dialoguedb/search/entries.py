@@ -85,12 +85,12 @@ _entries_decoder = msgspec.msgpack.Decoder(list[Entry])
 
 
 def encode(entries: Sequence[Entry]) -> bytes:
-    """Write entries for the change log."""
+    """Write a few entries for the change log."""
     return msgspec.msgpack.encode(entries)
 
 
 def decode(data: bytes) -> list[Entry]:
-    """Read entries of the change log."""
+    """Read a few entries of the change log."""
     return _entries_decoder.decode(data)
 
 
@@ -341,6 +341,68 @@ def _entry(what: int, key: Key, **rest: Any) -> Entry:
     return Entry(what, key.kind, key.owner, **rest)
 
 
+def merge(blocks: Sequence[Block], dimension: int) -> Block:
+    """Make one block of several of one space, in the order of commits.
+
+    Where each resource is in one of them only, columns are put together and nothing is unpacked.
+    """
+    if len(blocks) == 1 and blocks[0].dimension == dimension:
+        return blocks[0]
+    if all(_is_plain(block, dimension) for block in blocks):
+        block = _condensed(joined(blocks))
+        if _is_distinct(block):
+            return block
+    return pack((one for block in blocks for one in unpack(block)), dimension)
+
+
+def _is_plain(block: Block, dimension: int) -> bool:
+    """Tell whether a block says nothing of what may be in another one."""
+    apart = block.gone or block.late or block.dimension != dimension
+    return not apart and not (states(block) == KEPT).any()
+
+
+def _is_distinct(block: Block) -> bool:
+    """Tell whether no resource is twice in a condensed block."""
+    keys = np.empty((block.count, 3), np.int64)
+    keys[:, 0] = numbers(block.owner_of, np.uint32)
+    keys[:, 1] = numbers(block.kinds, np.uint8)
+    keys[:, 2] = numbers(block.times, np.int64).reshape(-1, 4)[:, 0]
+    keys = keys[np.lexsort(keys.T)]
+    return not (keys[1:] == keys[:-1]).all(axis=1).any()
+
+
+def _condensed(block: Block) -> Block:
+    """Give a joined block in which spaces, owners and words occur once."""
+    owner_of = numbers(block.owner_of, np.uint32)
+    is_memory = np.zeros(len(block.owners), np.bool_)
+    is_memory[owner_of[numbers(block.kinds, np.uint8) == MEMORY]] = True
+    spaces: dict[int, int] = {}
+    owners: dict[tuple[int, bool, str], int] = {}
+    own = []
+    for space, memory, name in zip(
+        numbers(block.space_of, np.uint32).tolist(), is_memory.tolist(), block.owners, strict=True
+    ):
+        space_id = block.spaces[space]
+        spaces.setdefault(space_id, len(spaces))
+        own.append(owners.setdefault((space_id, memory, name), len(owners)))
+    return msgspec.structs.replace(
+        block,
+        spaces=list(spaces),
+        owners=[name for _, _, name in owners],
+        space_of=np.array([spaces[one[0]] for one in owners], np.uint32).tobytes(),
+        owner_of=np.array(own, np.uint32)[owner_of].tobytes(),
+        terms=_condensed_lists(block.terms),
+        facets=_condensed_lists(block.facets),
+    )
+
+
+def _condensed_lists(lists: Lists) -> Lists:
+    known: dict[str, int] = {}
+    own = [known.setdefault(word, len(known)) for word in lists.words]
+    renumbered = np.array(own, np.uint32)[numbers(lists.numbers, np.uint32)]
+    return msgspec.structs.replace(lists, words=list(known), numbers=renumbered.tobytes())
+
+
 def joined(blocks: Sequence[Block]) -> Block:
     """Make one block of several that are of different spaces.
 
@@ -416,6 +478,79 @@ def encode_block(block: Block) -> bytes:
 def decode_block(data: bytes) -> Block:
     """Read a block from the disk."""
     return _block_decoder.decode(data)
+
+
+#: Entries of one work from which on the log has them as a block: it is read many times faster.
+MANY = 32
+#: What one work has changed in its space.
+Part = Sequence[Entry] | Block
+_NOT_PRESENT = bytes.maketrans(
+    bytes((PRESENT, KEPT, PRESENT | _IMAGE, KEPT | _IMAGE)),
+    bytes((PENDING, PENDING, PENDING | _IMAGE, PENDING | _IMAGE)),
+)
+
+
+def encode_part(part: Part) -> bytes:
+    """Write what a work has changed for the change log."""
+    return encode_block(part) if isinstance(part, Block) else encode(part)
+
+
+def decode_part(data: bytes, *, packed: bool) -> Part:
+    """Read what a work has changed from the change log."""
+    return decode_block(data) if packed else decode(data)
+
+
+def size_of(part: Part) -> int:
+    """Count the entries of a work."""
+    if isinstance(part, Block):
+        return part.count + len(part.gone) + len(part.late)
+    return len(part)
+
+
+def log_of(space_id: int, part: Part) -> Iterator[tuple[int, Entry]]:
+    """Give the entries of a work one by one."""
+    if isinstance(part, Block):
+        yield from unpack(part)
+    else:
+        for entry in part:
+            yield space_id, entry
+
+
+def blocks_of(parts: Iterable[tuple[int, Part]], dimension: int) -> Iterator[Block]:
+    """Pack what works have changed, in the order of commits: runs of few entries together."""
+    few: list[tuple[int, Entry]] = []
+    for space_id, part in parts:
+        if not isinstance(part, Block):
+            few += [(space_id, entry) for entry in part]
+            continue
+        if few:
+            yield pack(few, dimension)
+            few = []
+        yield part
+    if few:
+        yield pack(few, dimension)
+
+
+def without_vectors(part: Part) -> Part:
+    """Give what a work has changed, with vectors to come: those there are another model's."""
+    if not isinstance(part, Block):
+        return [_without_vectors(entry) for entry in part]
+    return msgspec.structs.replace(
+        part,
+        states=part.states.translate(_NOT_PRESENT),
+        vectors=b"",
+        pieces=b"",
+        piece_of=b"",
+        late=[],
+    )
+
+
+def _without_vectors(entry: Entry) -> Entry:
+    if entry.what == VECTORS:
+        return msgspec.structs.replace(entry, vectors=b"")
+    if entry.state in (PRESENT, KEPT):
+        return msgspec.structs.replace(entry, state=PENDING, vectors=b"")
+    return entry
 
 
 def numbers(data: bytes, kind: type[np.generic]) -> NDArray[Any]:

@@ -357,7 +357,7 @@ def _around(view: _View, positions: Rows) -> Rows:
 
 
 def _distinct(view: _View, found: Sequence[Rows]) -> Rows:
-    """Give the positions of several lists once and in order; `np.unique` takes ten times as long."""
+    """Give the positions of several lists once, in order; ten times as fast as `np.unique`."""
     marked = np.zeros(view.count, np.bool_)
     for positions in found:
         marked[positions] = True

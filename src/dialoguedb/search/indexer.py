@@ -124,8 +124,8 @@ def _entry(note: Note) -> tuple[Entry, list[str]]:
         entry.counts = bytes(min(count, MOST_REPEATS) for count in counted.values())
     entry.facets = facets.of_resource(note.tags, note.metadata)
     if note.kind == MESSAGE and note.name:
-        terms = dict.fromkeys(analyser.terms(note.name))
-        entry.facets += [facets.facet(facets.SPEAKER, term) for term in terms]
+        speaker = dict.fromkeys(analyser.terms(note.name))
+        entry.facets += [facets.facet(facets.SPEAKER, term) for term in speaker]
     entry.has_image = note.kind == MESSAGE and texts.has_image(note.text)
     pieces = texts.pieces(text.embedded)
     entry.state = PENDING if pieces else NO_TEXT

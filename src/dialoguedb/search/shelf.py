@@ -149,8 +149,10 @@ class Shelf:
             found, counts = self.words.of_row(row)
             state = int(self.state.array[row])
             vectors = self.vectors.row(row).tobytes() + b"".join(further.get(row, ()))
-            parent = int(self.parent.array[self.owner.array[row]])
+            owner = self.owner.array[row]
+            parent = int(self.parent.array[owner])
             threaded = place.kind == DIALOGUE and parent != NONE
+            times = self.touched if place.kind == DIALOGUE else self.modified
             yield Entry(
                 entries.PUT,
                 place.kind,
@@ -158,7 +160,7 @@ class Shelf:
                 dialogue_id=place.owner if place.kind == MESSAGE else "",
                 sequence=place.sequence,
                 created=place.created,
-                modified=int(self.modified.array[row]),
+                modified=int(times.array[owner if place.kind == DIALOGUE else row]),
                 has_image=bool(self.image.array[row]),
                 parent=self.owner_names[parent] if threaded else "",
                 terms=[words[number] for number in found],

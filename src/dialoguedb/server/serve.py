@@ -9,13 +9,11 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from functools import partial
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import uvicorn
 
-from dialoguedb.embed import open_embedder
 from dialoguedb.engine import projects
 from dialoguedb.errors import AdminError
 from dialoguedb.server import logs, tls
@@ -23,8 +21,7 @@ from dialoguedb.server.app import make_app
 from dialoguedb.server.dispatch import OpenDoor
 from dialoguedb.server.protocol import Protocol
 from dialoguedb.settings import Settings
-from dialoguedb.store.index import OpenEmbedder
-from dialoguedb.store.opening import open_store
+from dialoguedb.store.opening import open_store, opener
 from dialoguedb.store.sqlite import SqliteStore
 from dialoguedb.store.waiting import Filler
 
@@ -107,16 +104,6 @@ def run(settings: Settings, announce: Callable[[Listening], None]) -> None:
         closing(Filler(store)),
     ):
         _serve(settings, store, listener, announce)
-
-
-def opener(settings: Settings) -> OpenEmbedder:
-    """Make what opens embedders with the settings' address and key."""
-    return partial(
-        open_embedder,
-        url=settings.embedder_url,
-        key=settings.embedder_key,
-        timeout_s=settings.embedder_timeout_seconds,
-    )
 
 
 def _check(settings: Settings) -> None:

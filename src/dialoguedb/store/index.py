@@ -12,14 +12,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from dialoguedb.embed import Embedder
+from dialoguedb.embed import Embedder, EmbedderRefused
 from dialoguedb.errors import AdminError, DialogueDBError
+from dialoguedb.runtime import monotonic_s
 from dialoguedb.search import analyser, entries
-from dialoguedb.search.entries import Block, Entry, Key
+from dialoguedb.search.entries import Block, Key, Part
 from dialoguedb.search.indexer import Indexer, Note
 from dialoguedb.search.shelf import Place, Shelf
 from dialoguedb.store import statements
@@ -32,6 +32,8 @@ log = logging.getLogger("dialoguedb.store")
 OpenEmbedder = Callable[[str], Embedder]
 #: Entries that wait in memory to be taken into the shelves together.
 MOST_PENDING = 256
+#: How long searches go without an embedder that has failed, seconds.
+_SILENT_S = 5.0
 #: Blocks that are taken in together when a file is read.
 _TOGETHER = 64
 
@@ -65,7 +67,8 @@ class Written(NamedTuple):
     scope: Scope
     space_id: int
     number: int
-    entries: Sequence[Entry]
+    part: Part
+    generation: int
 
 
 class SearchIndex:
@@ -82,13 +85,16 @@ class SearchIndex:
         self._wanted = wanted
         self._sql = {name: one.sql for name, one in statements.load("sqlite").items()}
         self._embedders: dict[str, Embedder | None] = {}
+        #: Until then searches do not ask an embedder that has failed, for each would wait for it.
+        self._silent_until_s = 0.0
         #: Guards what follows. The writer never waits for it: what it leaves is in the log.
         self._lock = threading.RLock()
         self._shelves: dict[str, Shelf] = {}
         self._names: dict[int, Scope] = {}
         self._loaded: Generation | None = None
         self._applied = 0
-        self._pending: list[tuple[int, Entry]] = []
+        self._pending: list[tuple[int, Part]] = []
+        self._pending_size = 0
         #: What the writer has handed over and nobody has looked at yet.
         self._arrived: deque[Sequence[Written]] = deque()
         #: What writes are indexed with; the writer's own, like the two below.
@@ -138,22 +144,28 @@ class SearchIndex:
             self._indexer = Indexer(embedder.embed if embedder is not None and inline else None)
         made = self._indexer.entries(noted)
         rows: list[dict[str, Param]] = []
-        parts: list[Sequence[Entry]] = []
+        parts: list[Part] = []
         start = 0
         for _, space_id, notes in works:
-            part = made[start : start + len(notes)]
+            own = made[start : start + len(notes)]
             start += len(notes)
-            parts.append(part)
+            packed = len(own) >= entries.MANY
+            parts.append(
+                entries.pack(((space_id, one) for one in own), self.writing.dimension)
+                if packed
+                else own
+            )
             rows.append(
                 {
                     "space": space_id,
                     "generation": self.writing.number,
-                    "entries": entries.encode(part),
+                    "packed": int(packed),
+                    "entries": entries.encode_part(parts[-1]),
                 }
             )
         given = session.many(self._sql["changes_add"], rows)
         return [
-            Written(scope, space_id, number, part)
+            Written(scope, space_id, number, part, self.writing.number)
             for (scope, space_id, _), (_, number), part in zip(works, given, parts, strict=True)
         ]
 
@@ -171,17 +183,25 @@ class SearchIndex:
     def _take_arrived(self) -> None:
         while self._arrived:
             written = self._arrived.popleft()
-            if written[0].number != self._applied + 1:
-                continue  # read already, or another process has written: the log has it
-            for scope, space_id, number, part in written:
+            first = written[0]
+            known = self._loaded is not None and first.generation == self._loaded.number
+            if not known or first.number != self._applied + 1:
+                # Read already, or another process has written, or it is another model's, and
+                # memory is still to be read anew: the log has it.
+                continue
+            for scope, space_id, number, part, _ in written:
                 self._names[space_id] = scope
-                self._pending += [(space_id, entry) for entry in part]
+                self._pend(space_id, part)
                 self._applied = number
-            if len(self._pending) >= MOST_PENDING:
+            if self._pending_size >= MOST_PENDING:
                 self._take_pending()
 
+    def projects(self) -> list[str]:
+        """Give the projects that have something in memory; all of it is on disk, or was."""
+        return list(self._shelves)
+
     def forget(self, project_id: str) -> None:
-        """Drop a project that has been deleted."""
+        """Drop a project that has been erased."""
         with self._lock:
             self._shelves.pop(project_id, None)
             gone = {space for space, scope in self._names.items() if scope[0] == project_id}
@@ -208,10 +228,15 @@ class SearchIndex:
         embedder = self.embedder(generation)
         if embedder is None or not generation.dimension:
             return None
+        if monotonic_s() < self._silent_until_s:
+            return None
         try:
-            vector: NDArray[np.int8] = embedder.embed([query])[0]
+            vector: NDArray[np.int8] = of_dimension(
+                embedder.embed([query]), embedder.name, generation.dimension
+            )[0]
         except DialogueDBError as error:
-            log.warning("a search goes by words alone: %s", error.message)
+            log.warning("searches go by words alone: %s", error.message)
+            self._silent_until_s = monotonic_s() + _SILENT_S
             return None
         return vector
 
@@ -293,15 +318,19 @@ class SearchIndex:
 
     def _read_log(self, session: Session, current: Generation) -> None:
         rows = session.stream(self._sql["index_changes"], {"after": self._applied, "most": -1})
-        for number, space_id, generation, data in rows:
+        for number, space_id, generation, packed, data in rows:
             self._applied = number
             if space_id not in self._names and not self._learn(session, space_id):
                 continue  # its project has been deleted
-            for entry in entries.decode(data):
-                of_this = generation == current.number
-                self._pending.append((space_id, entry if of_this else without_vectors(entry)))
-            if len(self._pending) >= MOST_PENDING * 16:
+            part = entries.decode_part(data, packed=packed)
+            of_this = generation == current.number
+            self._pend(space_id, part if of_this else entries.without_vectors(part))
+            if self._pending_size >= MOST_PENDING * 16:
                 self._take_pending()
+
+    def _pend(self, space_id: int, part: Part) -> None:
+        self._pending.append((space_id, part))
+        self._pending_size += entries.size_of(part)
 
     def _learn(self, session: Session, space_id: int) -> bool:
         found = session.all(self._sql["index_space"], {"space_id": space_id})
@@ -313,15 +342,14 @@ class SearchIndex:
         """Take what has been applied into the shelves."""
         if not self._pending or self._loaded is None:
             return
-        by_project: dict[str, list[tuple[int, Entry]]] = {}
-        for space_id, entry in self._pending:
-            by_project.setdefault(self._names[space_id].project_id, []).append((space_id, entry))
-        self._pending = []
-        for project_id, log_part in by_project.items():
+        by_project: dict[str, list[tuple[int, Part]]] = {}
+        for space_id, part in self._pending:
+            by_project.setdefault(self._names[space_id].project_id, []).append((space_id, part))
+        self._pending, self._pending_size = [], 0
+        for project_id, parts in by_project.items():
             shelf = self._shelf_of(project_id, self._loaded)
-            block = entries.pack(log_part, self._loaded.dimension)
-            spaces = {space_id for space_id, _ in log_part}
-            shelf.add(block, self._namespaces(list(spaces)))
+            for block in entries.blocks_of(parts, self._loaded.dimension):
+                shelf.add(block, self._namespaces(block.spaces))
 
     def _shelf_of(self, project_id: str, current: Generation) -> Shelf:
         if project_id not in self._shelves:
@@ -332,13 +360,18 @@ class SearchIndex:
         return {space_id: self._names[space_id].namespace for space_id in spaces}
 
 
-def without_vectors(entry: Entry) -> Entry:
-    """Give an entry whose vectors are another model's: they are still to come."""
-    if entry.what == entries.VECTORS:
-        return msgspec.structs.replace(entry, vectors=b"")
-    if entry.state in (entries.PRESENT, entries.KEPT):
-        return msgspec.structs.replace(entry, state=entries.PENDING, vectors=b"")
-    return entry
+def of_dimension(vectors: NDArray[np.int8], name: str, dimension: int) -> NDArray[np.int8]:
+    """Give vectors back if they have the dimension of their index.
+
+    Raises:
+        EmbedderRefused: they have another one, so they are another model's.
+    """
+    if vectors.shape[1] != dimension:
+        raise EmbedderRefused(
+            f"{name}: gives {vectors.shape[1]} dimensions, and its index has {dimension}; "
+            "`dialoguedb reindex` moves to another model"
+        )
+    return vectors
 
 
 def active(session: Session) -> Generation | None:

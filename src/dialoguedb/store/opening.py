@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from dialoguedb.embed import open_embedder
-from dialoguedb.errors import StoreError
+from dialoguedb.embed import Embedder, open_embedder
+from dialoguedb.errors import AdminError, StoreError
 from dialoguedb.runtime import Runtime
+from dialoguedb.settings import Settings
 from dialoguedb.store.files import SqliteFile, read_key
 from dialoguedb.store.index import OpenEmbedder
 from dialoguedb.store.sqlite import SqliteStore
@@ -48,3 +49,27 @@ def open_store(
         open_embedder=open_embedder,
         embedder=embedder,
     )
+
+
+def opener(settings: Settings) -> OpenEmbedder:
+    """Make what opens embedders with the settings' address and key.
+
+    A file can name an embedder behind an endpoint that these settings do not know of. It is not
+    opened: texts would go where nobody has sent them.
+    """
+
+    def open_one(setting: str) -> Embedder:
+        told = settings.embedder == setting or settings.embedder_url or settings.embedder_key
+        if setting.startswith("openai:") and not told:
+            raise AdminError(
+                f"the search index is by {setting}, which the settings do not name: set embedder "
+                "to it, and embedder_url and embedder_key as it needs them"
+            )
+        return open_embedder(
+            setting,
+            url=settings.embedder_url,
+            key=settings.embedder_key,
+            timeout_s=settings.embedder_timeout_seconds,
+        )
+
+    return open_one

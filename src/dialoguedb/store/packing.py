@@ -6,12 +6,13 @@ It runs when nobody writes, or when the log has grown long, in a thread of its o
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import closing
 
 from dialoguedb.errors import DialogueDBError
 from dialoguedb.search import entries
-from dialoguedb.search.entries import Entry
+from dialoguedb.search.entries import Part
 from dialoguedb.store import statements
-from dialoguedb.store.index import Generation, active, without_vectors
+from dialoguedb.store.index import Generation, active
 from dialoguedb.store.protocol import Store, WriteTx
 from dialoguedb.store.session import Session
 
@@ -19,9 +20,9 @@ log = logging.getLogger("dialoguedb.store")
 
 #: Resources in a block: large enough to be read fast, small enough to be written again.
 MOST_IN_BLOCK = 8_192
-#: Changes packed in one step; other writers wait no longer than its last part takes.
+#: Entries packed in one step, or a few more; other writers wait no longer than its last part takes.
 STEP = 4_096
-#: Changes after which packing is worth it when nobody writes, and after which it does not wait
+#: Entries after which packing is worth it when nobody writes, and after which it does not wait
 #: any longer: reading so many row by row takes about a second when a file is opened.
 WORTH, OVERDUE = 1_000, 100_000
 #: How long nobody has written, seconds.
@@ -39,7 +40,7 @@ def pack(store: Store, session: Session) -> int:
     Args:
         store: to write.
         session: to read with, in no transaction.
-    Returns: how many changes were packed; 0 when there are none, or while an index is being built,
+    Returns: how many entries were packed; 0 when there are none, or while an index is being built,
         which needs the log.
     """
     session.control("BEGIN")
@@ -47,26 +48,33 @@ def pack(store: Store, session: Session) -> int:
         current = active(session)
         if current is None or session.all(_SQL["index_building"], {}):
             return 0
-        changes = session.all(_SQL["index_changes"], {"after": current.since, "most": STEP})
-        by_space: dict[int, list[tuple[int, Entry]]] = {}
-        for _, space_id, generation, data in changes:
-            of_this = generation == current.number
-            for entry in entries.decode(data):
-                kept = entry if of_this else without_vectors(entry)
-                by_space.setdefault(space_id, []).append((space_id, kept))
+        upto, count, size = current.since, 0, 0
+        by_space: dict[int, list[tuple[int, Part]]] = {}
+        params = {"after": current.since, "most": STEP}
+        with closing(session.stream(_SQL["index_changes"], params)) as changes:
+            for number, space_id, generation, packed, data in changes:
+                upto, count = number, count + 1
+                part = entries.decode_part(data, packed=packed)
+                size += entries.size_of(part)
+                of_this = generation == current.number
+                by_space.setdefault(space_id, []).append(
+                    (space_id, part if of_this else entries.without_vectors(part))
+                )
+                if size >= STEP:
+                    break
         blocks = [_block(session, current, space_id, part) for space_id, part in by_space.items()]
     finally:
         session.control("COMMIT")
-    if not changes:
+    if not count:
         return 0
-    upto = changes[-1][0]
 
     def work(tx: WriteTx) -> None:
         now = tx.one("index_active")
         if now is None or Generation._make(now) != current:
             raise _Overtaken
-        if tx.run("index_trim", upto=upto) != len(changes):
+        if tx.run("index_trim", after=current.since, upto=upto) != count:
             raise _Overtaken
+        tx.run("index_trim_old", upto=current.since, most=STEP)
         for space_id, number, size, data in blocks:
             where = {"space_id": space_id, "generation": current.number, "number": number}
             tx.run("index_blocks_drop", **where)
@@ -78,11 +86,11 @@ def pack(store: Store, session: Session) -> int:
         store.write(None, work)
     except _Overtaken:
         return 0
-    return len(changes)
+    return size
 
 
 def _block(
-    session: Session, current: Generation, space_id: int, part: list[tuple[int, Entry]]
+    session: Session, current: Generation, space_id: int, parts: list[tuple[int, Part]]
 ) -> tuple[int, int, int, bytes]:
     """Pack changes of a space, with its last blocks where these are not much larger.
 
@@ -93,19 +101,20 @@ def _block(
     where = {"space_id": space_id, "generation": current.number}
     found: list[tuple[int, int]] = session.all(_SQL["index_blocks_last"], where)
     number = found[0][0] + 1 if found else 1
-    size = len(part)
-    earlier: list[tuple[int, Entry]] = []
+    blocks = list(entries.blocks_of(parts, current.dimension))
+    size = sum(block.count for block in blocks)
     for last, last_size in found:
         if last_size > 2 * size or last_size + size > MOST_IN_BLOCK:
             break
         data: bytes = session.all(_SQL["index_block"], {**where, "number": last})[0][0]
-        earlier = [*entries.unpack(entries.decode_block(data)), *earlier]
+        blocks.insert(0, entries.decode_block(data))
         size += last_size
         number = last
-    block = entries.pack([*earlier, *part], current.dimension)
+    block = entries.merge(blocks, current.dimension)
     if number == 1:  # nothing lies further back that they could be about
         block.gone, block.late = [], []
-    return space_id, number, block.count + len(block.gone), entries.encode_block(block)
+    size = block.count + len(block.gone) + len(block.late)
+    return space_id, number, size, entries.encode_block(block)
 
 
 class Packer:
@@ -126,9 +135,9 @@ class Packer:
         self._thread = threading.Thread(target=self._run, name="dialoguedb-packer", daemon=True)
         self._thread.start()
 
-    def count(self, changes: int) -> None:
-        """Count changes that have been logged."""
-        self._count += changes
+    def count(self, logged: int) -> None:
+        """Count entries that have been logged."""
+        self._count += logged
         if self._count >= WORTH:
             self._changed.set()
 
@@ -146,7 +155,7 @@ class Packer:
             self._count = 0
             try:
                 session = session or self._open()
-                while not self._closing.is_set() and pack(self._store, session) == STEP:
+                while not self._closing.is_set() and pack(self._store, session) >= STEP:
                     self._closing.wait(0.01)
             except Exception as error:  # noqa: BLE001 - the thread's edge; the next changes try again
                 log.warning("the change log was not packed: %s", error)

@@ -5,7 +5,18 @@ from typing import NamedTuple
 from dialoguedb.store.protocol import ReadTx, WriteTx
 
 #: Tables in the order in which a project's rows are erased.
-_ERASED = ("messages", "memories", "documents", "dialogues", "tombstones", "replies", "claims")
+_ERASED = (
+    "messages",
+    "memories",
+    "documents",
+    "dialogues",
+    "tombstones",
+    "replies",
+    "claims",
+    "blocks",
+)
+#: A block of the search index holds thousands of resources.
+_BLOCKS_AT_ONCE = 16
 
 
 class Project(NamedTuple):
@@ -79,7 +90,8 @@ def mark_deleting(tx: WriteTx, project_id: str, now_ms: int) -> None:
 def erase_some(tx: WriteTx, project_id: str, most: int) -> int:
     """Erase up to `most` rows of a project that is being deleted; 0 when none is left."""
     for table in _ERASED:
-        erased = tx.run(f"erase_{table}", project_id=project_id, most=most)
+        at_once = _BLOCKS_AT_ONCE if table == "blocks" else most
+        erased = tx.run(f"erase_{table}", project_id=project_id, most=at_once)
         if erased:
             return erased
     return 0
@@ -88,6 +100,9 @@ def erase_some(tx: WriteTx, project_id: str, most: int) -> int:
 def erase_last(tx: WriteTx, project_id: str) -> None:
     """Erase what is left when all rows of user data are gone."""
     tx.run("erase_changes", project_id=project_id)
+    # The log may have been packed once more since its blocks were erased.
+    while tx.run("erase_blocks", project_id=project_id, most=_BLOCKS_AT_ONCE):
+        pass
     tx.run("spaces_delete", project_id=project_id)
     tx.run("keys_delete_of_project", project_id=project_id)
     tx.run("projects_delete", id=project_id)

@@ -5,24 +5,27 @@ is not packed as long as an index is being built; at the end it is caught up wit
 written with how far it got, so that a build that was killed goes on where it was.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
 
-from dialoguedb.embed import Embedder
+from dialoguedb.embed import Embedder, EmbedderRefused
+from dialoguedb.errors import AdminError
 from dialoguedb.search import analyser, entries
-from dialoguedb.search.entries import DELETE, MESSAGE, Entry, Key
+from dialoguedb.search.entries import DELETE, MESSAGE, VECTORS, Entry, Key
 from dialoguedb.search.indexer import Indexer, Note
 from dialoguedb.store import statements
-from dialoguedb.store.protocol import Param, ReadTx, Row, Scope, Store, WriteTx
+from dialoguedb.store.index import Generation
+from dialoguedb.store.packing import STEP
+from dialoguedb.store.protocol import Param, ReadTx, Scope, Store, WriteTx
 from dialoguedb.store.session import Session
 from dialoguedb.store.walking import Position, note_of, walk
 
 #: Changes that may be left at the cut-over: their vectors come a moment later.
 _FEW = 256
-#: Rows of an old index that go in one step.
-_DROPPED_AT_ONCE = 64
+#: Blocks of an old index that go in one step.
+_DROPPED_AT_ONCE = 16
 _SQL = {name: one.sql for name, one in statements.load("sqlite").items()}
 
 Progress = Callable[[int], None]
@@ -39,6 +42,18 @@ class _Building(NamedTuple):
     progress: str
 
 
+class Rebuilding(NamedTuple):
+    """What there is to do, and what has been done.
+
+    Attributes:
+        total: resources in the store when it was asked.
+        built: how many an index that is being built holds.
+    """
+
+    total: int
+    built: int
+
+
 class _Reached(msgspec.Struct, array_like=True):
     """How far a build is: the space, the place in it, and the block to come."""
 
@@ -47,9 +62,30 @@ class _Reached(msgspec.Struct, array_like=True):
     block: int = 1
 
 
-def rebuild(
-    store: Store, session: Session, embedder: Embedder, *, done: Progress, afresh: bool = False
-) -> None:
+def standing(session: Session, embedder: str) -> Rebuilding:
+    """Tell how many resources there are, and how many a build by this embedder holds already."""
+    built = 0
+    for found in _builds(session):
+        if (found.embedder, found.analyser) == (embedder, analyser.VERSION):
+            built = session.all(_SQL["index_built"], {"generation": found.number})[0][0]
+    return Rebuilding(session.all(_SQL["index_total"], {})[0][0], built)
+
+
+def is_current(current: Generation, embedder: str) -> bool:
+    """Tell whether an index is by this embedder, and its words by the analyser of this release."""
+    return (current.embedder, current.analyser) == (embedder, analyser.VERSION)
+
+
+def give_up(store: Store, session: Session) -> bool:
+    """Drop what has been built of another index; tell whether there was any."""
+    builds = _builds(session)
+    for found in builds:
+        _run(store, "index_give_up", generation=found.number)
+    _drop_old(store, session)
+    return bool(builds)
+
+
+def rebuild(store: Store, session: Session, embedder: Embedder, *, done: Progress) -> None:
     """Build an index by an embedder, and use it from then on.
 
     Args:
@@ -57,12 +93,12 @@ def rebuild(
         session: to read the catalogue of indexes with, in no transaction.
         embedder: makes the vectors; a build by the same that was killed goes on.
         done: told how many resources have been indexed in a step.
-        afresh: begin again even so.
     Raises:
         EmbedderUnavailable, EmbedderRefused: it stops there, and can be called again.
+        AdminError: somebody else is building too.
     """
     dimension = embedder.dimension or embedder.embed(["dimension"]).shape[1]
-    building = _begin(store, session, embedder.name, dimension, afresh=afresh)
+    building = _begin(store, session, embedder.name, dimension)
     indexer = Indexer(embedder.embed)
     reached = _Reached()
     if building.progress:
@@ -71,23 +107,42 @@ def rebuild(
         start = reached.at if space_id == reached.space_id else Position()
         number = reached.block if space_id == reached.space_id else 1
         for notes, at in walk(store, scope, start):
-            made = [(space_id, entry) for entry in indexer.entries(notes)]
+            made = [(space_id, entry) for entry in _made(indexer, notes)]
             number += 1
-            _put(store, building, space_id, number - 1, made, _Reached(space_id, at, number))
+            block = entries.pack(made, dimension)
+            building = _advance(
+                store, building, [(space_id, number - 1, block)], _Reached(space_id, at, number)
+            )
             done(len(notes))
-    while _catch_up(store, session, building, indexer) > _FEW:
-        pass
+    count = STEP
+    while count > _FEW:
+        building, count = _catch_up(store, session, building, indexer)
     _activate(store, building)
     _drop_old(store, session)
 
 
-def _begin(store: Store, session: Session, name: str, dimension: int, *, afresh: bool) -> _Building:
+def _made(indexer: Indexer, notes: list[Note]) -> list[Entry]:
+    """Make entries; a resource whose text the embedder refuses is found by its words alone."""
+    try:
+        return indexer.entries(notes)
+    except EmbedderRefused as error:
+        if not error.because_of_texts:
+            raise
+    if len(notes) == 1:
+        return Indexer(None).entries(notes)
+    half = len(notes) // 2
+    return _made(indexer, notes[:half]) + _made(indexer, notes[half:])
+
+
+def _builds(session: Session) -> list[_Building]:
+    return [_Building._make(row) for row in session.all(_SQL["index_building"], {})]
+
+
+def _begin(store: Store, session: Session, name: str, dimension: int) -> _Building:
     """Find the build that goes on, or begin one; others that were begun are given up."""
     wanted = (name, dimension, analyser.VERSION)
-    rows = session.all(_SQL["index_building"], {})
-    for row in rows:
-        found = _Building._make(row)
-        if not afresh and found[1:4] == wanted:
+    for found in _builds(session):
+        if found[1:4] == wanted:
             return found
         _run(store, "index_give_up", generation=found.number)
     _drop_old(store, session)
@@ -106,7 +161,7 @@ def _begin(store: Store, session: Session, name: str, dimension: int, *, afresh:
         )
 
     store.write(None, work)
-    return _Building._make(session.all(_SQL["index_building"], {})[0])
+    return _builds(session)[0]
 
 
 def _spaces(session: Session, first: int) -> Iterator[tuple[int, Scope]]:
@@ -118,69 +173,33 @@ def _spaces(session: Session, first: int) -> Iterator[tuple[int, Scope]]:
             last = space_id
 
 
-def _put(
+def _advance(
     store: Store,
     building: _Building,
-    space_id: int,
-    number: int,
-    made: Iterable[tuple[int, Entry]],
-    reached: _Reached,
-) -> None:
-    block = entries.pack(made, building.dimension)
+    blocks: Sequence[tuple[int, int, entries.Block]],
+    reached: _Reached | None = None,
+    *,
+    since: int | None = None,
+) -> _Building:
+    """Store blocks, and how far the build is with them, in one commit.
 
-    def work(tx: WriteTx) -> None:
-        if not tx.all("index_space", space_id=space_id):
-            return  # its project has been deleted meanwhile
-        tx.run(
-            "index_block_put",
-            space_id=space_id,
-            generation=building.number,
-            number=number,
-            size=block.count,
-            data=entries.encode_block(block),
-        )
-        tx.run(
-            "index_progress",
-            generation=building.number,
-            progress=msgspec.json.encode(reached).decode(),
-        )
-
-    store.write(None, work)
-
-
-def _catch_up(store: Store, session: Session, building: _Building, indexer: Indexer) -> int:
-    """Index again what has changed since the build began or was last caught up.
-
-    Returns: how many changes there were.
+    Args:
+        store: to write.
+        building: how far it was.
+        blocks: each with its space and its number there.
+        reached: the place in the walk; None where that is over.
+        since: the last change of the log that has been caught up with; None for no later one.
+    Raises:
+        AdminError: somebody else has gone on with this build, or has given it up.
     """
-    since = _since(session, building)
-    changed: dict[int, dict[Key, int]] = {}
-    upto, count = since, 0
-    for number, space_id, _, data in session.all(
-        _SQL["index_changes"], {"after": since, "most": 4096}
-    ):
-        upto, count = number, count + 1
-        for entry in entries.decode(data):
-            changed.setdefault(space_id, {})[entry.key(space_id)] = entry.created
-    if not count:
-        return 0
-    scopes = dict(_spaces(session, 0))
-    blocks: list[tuple[int, int, entries.Block]] = []
-    for space_id, keys in changed.items():
-        if space_id not in scopes:
-            continue
-        notes = store.read(scopes[space_id], _noting(keys))
-        made = [(space_id, entry) for entry in indexer.entries(notes)]
-        number = session.all(
-            _SQL["index_blocks_last"], {"space_id": space_id, "generation": building.number}
-        )
-        blocks.append(
-            (space_id, number[0][0] + 1 if number else 1, entries.pack(made, building.dimension))
-        )
+    progress = building.progress
+    if reached is not None:
+        progress = msgspec.json.encode(reached).decode()
+    following = building._replace(progress=progress, since=since or building.since)
 
     def work(tx: WriteTx) -> None:
         for space_id, number, block in blocks:
-            if tx.all("index_space", space_id=space_id):
+            if tx.all("index_space", space_id=space_id):  # else its project has been erased
                 tx.run(
                     "index_block_put",
                     space_id=space_id,
@@ -189,48 +208,97 @@ def _catch_up(store: Store, session: Session, building: _Building, indexer: Inde
                     size=block.count,
                     data=entries.encode_block(block),
                 )
-        tx.run("index_reach", generation=building.number, since=upto)
+        taken = tx.all(
+            "index_advance",
+            generation=building.number,
+            progress=following.progress,
+            since=following.since,
+            progress_before=building.progress,
+            since_before=building.since,
+        )
+        if not taken:
+            raise AdminError("another `dialoguedb reindex` is at work on this database")
 
     store.write(None, work)
-    return count
+    return following
 
 
-def _since(session: Session, building: _Building) -> int:
-    rows = session.all(_SQL["index_building"], {})
-    found: int = next(row[4] for row in rows if row[0] == building.number)
-    return found
+def _catch_up(
+    store: Store, session: Session, building: _Building, indexer: Indexer
+) -> tuple[_Building, int]:
+    """Index again what has changed since the build began or was last caught up.
+
+    Returns: how far the build is now, and how many changes there were.
+    """
+    changed: dict[int, dict[Key, Entry]] = {}
+    upto, count = building.since, 0
+    for number, space_id, _, packed, data in session.all(
+        _SQL["index_changes"], {"after": building.since, "most": STEP}
+    ):
+        upto, count = number, count + 1
+        part = entries.decode_part(data, packed=packed)
+        for _, entry in entries.log_of(space_id, part):
+            if entry.what == VECTORS:
+                continue  # they are another model's, and the text is as it was
+            known = changed.setdefault(space_id, {})
+            before = known.get(entry.key(space_id))
+            entry.at = max(entry.at, before.at if before else 0)
+            known[entry.key(space_id)] = entry
+    if not count:
+        return building, 0
+    scopes = dict(_spaces(session, 0))
+    blocks: list[tuple[int, int, entries.Block]] = []
+    for space_id, known in changed.items():
+        if space_id not in scopes:
+            continue
+        notes = store.read(scopes[space_id], _noting(known))
+        made = [(space_id, entry) for entry in _made(indexer, notes)]
+        where = {"space_id": space_id, "generation": building.number}
+        last = session.all(_SQL["index_blocks_last"], where)
+        number = last[0][0] + 1 if last else 1
+        blocks.append((space_id, number, entries.pack(made, building.dimension)))
+    return _advance(store, building, blocks, since=upto), count
 
 
-def _noting(keys: dict[Key, int]) -> Callable[[ReadTx], list[Note]]:
-    """Note changed resources as they are now."""
+def _noting(changed: dict[Key, Entry]) -> Callable[[ReadTx], list[Note]]:
+    """Note changed resources as they are now, and when their dialogues were modified by it."""
 
     def work(tx: ReadTx) -> list[Note]:
         notes = []
-        for key, created_ms in keys.items():
-            note = note_of(tx, key, created_ms)
+        for key, entry in changed.items():
+            note = note_of(tx, key, entry.created)
             if note is not None:
-                notes.append(note)
+                notes.append(note._replace(at=entry.at))
             elif key.kind == MESSAGE:
-                notes.append(Note(DELETE, MESSAGE, "", 0, key.owner, key.sequence))
+                notes.append(Note(DELETE, MESSAGE, "", entry.at, key.owner, key.sequence))
             else:
-                notes.append(Note(DELETE, key.kind, key.owner))
+                notes.append(Note(DELETE, key.kind, key.owner, entry.at))
         return notes
 
     return work
 
 
 def _activate(store: Store, building: _Building) -> None:
-    _run(store, "index_activate", generation=building.number)
+    """Cut over: whoever reads or writes the file after this commit uses the new index."""
+
+    def work(tx: WriteTx) -> None:
+        if building.number not in [row[0] for row in tx.all("index_building")]:
+            raise AdminError("another `dialoguedb reindex` is at work on this database")
+        tx.run("index_activate", generation=building.number)
+
+    store.write(None, work)
     store.look_again()
 
 
 def _drop_old(store: Store, session: Session) -> None:
-    """Drop the blocks of indexes that are not used any more, some at a time."""
-    old: list[Row] = session.all(_SQL["index_old"], {})
-    for (number,) in old:
+    """Drop indexes that are not used any more and what the log holds for them, in steps."""
+    for (number,) in session.all(_SQL["index_old"], {}):
         while _run(store, "index_old_blocks_drop", generation=number, most=_DROPPED_AT_ONCE):
             pass
         _run(store, "index_drop", generation=number)
+    since = session.all(_SQL["index_active"], {})[0][4]
+    while _run(store, "index_trim_old", upto=since, most=STEP):
+        pass
 
 
 def _run(store: Store, statement: str, **params: Param) -> int:

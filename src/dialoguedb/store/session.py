@@ -1,6 +1,6 @@
 """A connection to SQLite that is used again and again."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 
 import apsw
 
@@ -61,8 +61,11 @@ class Session:
         finally:
             self._free.append(cursor)
 
-    def stream(self, sql: str, params: Mapping[str, Param]) -> Iterator[Row]:
-        """Run a statement and give its rows one by one; for what can be many."""
+    def stream(self, sql: str, params: Mapping[str, Param]) -> Generator[Row, None, None]:
+        """Run a statement and give its rows one by one; for what can be many.
+
+        Whoever stops before the end closes it.
+        """
         cursor = self.take()
         try:
             yield from cursor.execute(sql, params)

@@ -23,6 +23,8 @@ from dialoguedb.errors import (
     StorageReadOnly,
 )
 from dialoguedb.runtime import Runtime
+from dialoguedb.search import entries
+from dialoguedb.store import statements
 from dialoguedb.store.checkpoint import Checkpointer
 from dialoguedb.store.files import BUSY_TIMEOUT_MS, SqliteFile
 from dialoguedb.store.index import OpenEmbedder, SearchIndex, Waiting, Written, active
@@ -236,8 +238,17 @@ class SqliteStore:
         """See `protocol.Store`."""
         return SearchStanding(self.index.writing.embedder, self.index.lag())
 
-    def waiting(self, most: int) -> tuple[Embedder | None, Sequence[Waiting]]:
-        """Give the embedder of the index, and up to `most` resources that wait for it.
+    def forget_erased(self) -> None:
+        """Let go of what memory holds of projects that have been erased, also by others."""
+        known = self.index.projects()  # first: whatever is in memory is in a later snapshot
+        sql = statements.load("sqlite")["index_spaces"].sql
+        there = {row[1] for row in self.with_session(lambda session: session.all(sql, {}))}
+        for project_id in known:
+            if project_id not in there:
+                self.index.forget(project_id)
+
+    def waiting(self, most: int) -> tuple[Embedder | None, int, Sequence[Waiting]]:
+        """Give the embedder of the index, its dimension, and what waits for it, `most` at most.
 
         Raises:
             EmbedderUnavailable, EmbedderRefused: it cannot even tell the size of its vectors.
@@ -245,15 +256,17 @@ class SqliteStore:
         current = self.with_session(active)
         embedder = None if current is None else self.index.embedder(current)
         if current is None or embedder is None:
-            return None, ()
-        if not current.dimension:
+            return None, 0, ()
+        dimension = current.dimension
+        if not dimension:
             dimension = embedder.embed(["dimension"]).shape[1]
             self.write(
                 None,
                 lambda tx: tx.run("index_measure", generation=current.number, dimension=dimension),
             )
             self.look_again()
-        return embedder, self.with_session(lambda session: self.index.waiting(session, most))
+        found = self.with_session(lambda session: self.index.waiting(session, most))
+        return embedder, dimension, found
 
     def with_session(self, act: Callable[[Session], T]) -> T:
         """Do something on a snapshot with the index's own statements."""
@@ -353,7 +366,7 @@ class SqliteStore:
             self._bury()
             return _all_failed([group], error) if last else None
         self.index.committed(written)
-        self._packer.count(len(written))
+        self._packer.count(sum(entries.size_of(one.part) for one in written))
         for tx, outcome in done:
             if outcome.error is None:
                 tx.committed()

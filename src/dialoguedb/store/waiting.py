@@ -13,7 +13,7 @@ from dialoguedb.embed import Embedder, EmbedderRefused, EmbedderUnavailable
 from dialoguedb.errors import DialogueDBError
 from dialoguedb.search.entries import VECTORS, Key
 from dialoguedb.search.indexer import Note, pieces_of
-from dialoguedb.store.index import Waiting
+from dialoguedb.store.index import Waiting, of_dimension
 from dialoguedb.store.protocol import ReadTx, Store, WriteTx
 from dialoguedb.store.sqlite import SqliteStore
 from dialoguedb.store.walking import note_of
@@ -24,6 +24,8 @@ log = logging.getLogger("dialoguedb.store")
 BATCH = 64
 #: How long to wait when nothing waits, and when the embedder does not answer: it doubles.
 IDLE_S, FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 1.0, 60.0
+#: Idle rounds after which it is looked for projects that have been erased: a minute's.
+_TIDY_EACH = 120
 
 
 class _Texts(NamedTuple):
@@ -31,20 +33,28 @@ class _Texts(NamedTuple):
     pieces: Sequence[str]
 
 
-def embed_some(store: Store, embedder: Embedder, some: Sequence[Waiting]) -> None:
+def embed_some(store: Store, embedder: Embedder, dimension: int, some: Sequence[Waiting]) -> int:
     """Make the vectors of resources, and store them where the texts are still the same.
 
+    Args:
+        store: where they are.
+        embedder: the index's.
+        dimension: of the index's vectors.
+        some: the resources.
+    Returns: how many of them are there.
     Raises:
         EmbedderUnavailable, EmbedderRefused: nothing has been stored.
     """
     found = [(one, _texts(store, one)) for one in some]
     there = [(one, texts) for one, texts in found if texts is not None and texts.pieces]
     if not there:
-        return
-    vectors = iter(embedder.embed([piece for _, texts in there for piece in texts.pieces]))
+        return 0
+    made = embedder.embed([piece for _, texts in there for piece in texts.pieces])
+    vectors = iter(of_dimension(made, embedder.name, dimension))
     for one, texts in there:
-        made = b"".join(next(vectors).tobytes() for _ in texts.pieces)
-        store.write(one.scope, _storing(one, texts, made))
+        own = b"".join(next(vectors).tobytes() for _ in texts.pieces)
+        store.write(one.scope, _storing(one, texts, own))
+    return len(there)
 
 
 def _texts(store: Store, one: Waiting) -> _Texts | None:
@@ -73,25 +83,75 @@ def _storing(one: Waiting, texts: _Texts, vectors: bytes) -> Callable[[WriteTx],
     return work
 
 
+class Filling:
+    """Gives resources the vectors that they wait for, some at a time. For one thread."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        """Make it; nothing is done yet."""
+        self._store = store
+        #: Resources that the embedder has refused, for as long as this lives.
+        self.refused: set[Key] = set()
+
+    def step(self) -> int:
+        """Give up to `BATCH` resources their vectors.
+
+        Returns: how many it was about; 0 when nothing waits but what has been refused, or the
+            embedder cannot be had.
+        Raises:
+            EmbedderUnavailable: it can be tried again.
+            EmbedderRefused: it is not for a text that the embedder refuses.
+        """
+        embedder, dimension, found = self._store.waiting(BATCH + len(self.refused))
+        some = [one for one in found if one.key not in self.refused][:BATCH]
+        if embedder is None or not some:
+            return 0
+        try:
+            there = embed_some(self._store, embedder, dimension, some)
+        except EmbedderRefused as error:
+            if not error.because_of_texts:
+                raise
+            there = self._one_by_one(embedder, dimension, some)
+        if there < len(some):
+            self._store.forget_erased()
+        return len(some)
+
+    def _one_by_one(self, embedder: Embedder, dimension: int, some: Sequence[Waiting]) -> int:
+        """Find the text that is refused; the others get their vectors."""
+        there = 0
+        for one in some:
+            try:
+                there += embed_some(self._store, embedder, dimension, [one])
+            except EmbedderRefused as error:
+                if not error.because_of_texts:
+                    raise
+                log.error("a text of %s is found by its words alone: %s", one.key.owner, error)
+                self.refused.add(one.key)
+                there += 1
+        return there
+
+
 class Filler:
     """A thread that gives resources their vectors, for as long as a server runs."""
 
     def __init__(self, store: SqliteStore) -> None:
         """Begin, with the search index brought into memory."""
         self._store = store
+        self._filling = Filling(store)
         self._closing = threading.Event()
-        #: Resources that the embedder refuses, for as long as this runs.
-        self._refused: set[Key] = set()
         self._thread = threading.Thread(target=self._run, name="dialoguedb-filler", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         pause_s = FIRST_PAUSE_S
+        idle = 0
         while not self._closing.is_set():
             try:
-                worked = self._fill()
+                worked = self._filling.step()
                 pause_s = FIRST_PAUSE_S
                 wait_s = 0.0 if worked else IDLE_S
+                idle = 0 if worked else idle + 1
+                if idle % _TIDY_EACH == 1:
+                    self._store.forget_erased()
             except EmbedderUnavailable as error:
                 log.warning("vectors wait: %s", error.message)
                 wait_s = error.retry_after_s or pause_s
@@ -103,30 +163,6 @@ class Filler:
                 log.exception("vectors wait")
                 wait_s = LONGEST_PAUSE_S
             self._closing.wait(wait_s)
-
-    def _fill(self) -> bool:
-        embedder, found = self._store.waiting(BATCH + len(self._refused))
-        some = [one for one in found if one.key not in self._refused][:BATCH]
-        if embedder is None or not some:
-            return False
-        try:
-            embed_some(self._store, embedder, some)
-        except EmbedderRefused as error:
-            if not error.because_of_texts:
-                raise
-            self._one_by_one(embedder, some)
-        return True
-
-    def _one_by_one(self, embedder: Embedder, some: Sequence[Waiting]) -> None:
-        """Find the text that is refused; the others get their vectors."""
-        for one in some:
-            try:
-                embed_some(self._store, embedder, [one])
-            except EmbedderRefused as error:
-                if not error.because_of_texts:
-                    raise
-                log.error("a text of %s is found by its words alone: %s", one.key.owner, error)
-                self._refused.add(one.key)
 
     def close(self) -> None:
         """End the thread."""

@@ -41,38 +41,48 @@ def walk(
 ) -> Iterator[tuple[list[Note], Position]]:
     """Give the notes of all resources of a space in steps, and where each step ends.
 
-    Each step reads a snapshot of its own, so that none is held for long.
+    Each step reads a snapshot of its own, so that none is held for long; it ends at 8 MiB.
     """
     at = start or Position()
     while at.kind < len(KINDS):
-        rows = store.read(scope, _reading(at))
-        notes, at = _step(rows, at)
+        rows, more = store.read(scope, _reading(at))
+        notes, at = _step(rows, at, more=more)
         if notes:
             yield notes, at
 
 
-def _reading(at: Position) -> Callable[[ReadTx], list[Row]]:
-    def work(tx: ReadTx) -> list[Row]:
+def _reading(at: Position) -> Callable[[ReadTx], tuple[list[Row], bool]]:
+    def work(tx: ReadTx) -> tuple[list[Row], bool]:
         kind = KINDS[at.kind]
         if kind == MESSAGE:
-            return tx.all(
+            return tx.page(
                 "messages_walk",
+                limit=STEP,
+                texts=_texts(StoredMessage, "content", "metadata"),
                 dialogue_id=at.last,
                 created=at.created,
                 sequence=at.sequence,
-                limit=STEP,
             )
-        name = "dialogues_walk" if kind == DIALOGUE else "memories_walk"
-        return tx.all(name, id=at.last, limit=STEP)
+        if kind == DIALOGUE:
+            texts = _texts(Stored, "stored_state", "stored_metadata")
+            return tx.page("dialogues_walk", limit=STEP, texts=texts, id=at.last)
+        texts = _texts(StoredMemory, "value", "metadata")
+        return tx.page("memories_walk", limit=STEP, texts=texts, id=at.last)
 
     return work
 
 
-def _step(rows: list[Row], at: Position) -> tuple[list[Note], Position]:
+def _texts(row: type[StoredMessage | Stored | StoredMemory], *names: str) -> tuple[int, int]:
+    """Give the places of the two columns of a row that can be long."""
+    one, other = (row._fields.index(name) for name in names)
+    return one, other
+
+
+def _step(rows: list[Row], at: Position, *, more: bool) -> tuple[list[Note], Position]:
     """Make notes of rows; where there are no more of a kind, the next begins."""
     kind = KINDS[at.kind]
     notes = [_note(kind, row) for row in rows]
-    if len(rows) < STEP:
+    if not more:
         return notes, Position(at.kind + 1)
     if kind != MESSAGE:
         return notes, Position(at.kind, notes[-1].id)

@@ -141,11 +141,13 @@ CREATE TABLE replies (
 CREATE INDEX replies_by_created ON replies (space_id, created);
 
 -- What has changed, and what of it is indexed: a row for each work. The one key that does not begin
--- with the space: the log's order is that of the whole file. `generation`: whose vectors are in it.
+-- with the space: the log's order is that of the whole file. `generation`: whose vectors are in it;
+-- `packed`: whether it is a block.
 CREATE TABLE changes (
     number INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
     space_id INTEGER NOT NULL,
     generation INTEGER NOT NULL,
+    packed INTEGER NOT NULL,
     entries BLOB NOT NULL
 ) STRICT;
 

@@ -2,7 +2,8 @@
 -- shelves of its projects, and nothing of them is an answer.
 
 -- changes_add --
-INSERT INTO changes (space_id, generation, entries) VALUES (:space, :generation, :entries)
+INSERT INTO changes (space_id, generation, packed, entries)
+VALUES (:space, :generation, :packed, :entries)
 RETURNING space_id, number
 
 -- index_active --
@@ -24,11 +25,26 @@ UPDATE indexes SET dimension = :dimension WHERE generation = :generation
 SELECT MAX(number) FROM changes
 
 -- index_changes --
-SELECT number, space_id, generation, entries FROM changes
+SELECT number, space_id, generation, packed, entries FROM changes
 WHERE number > :after ORDER BY number LIMIT :most
 
 -- index_trim --
-DELETE FROM changes WHERE number <= :upto
+DELETE FROM changes WHERE number > :after AND number <= :upto
+
+-- index_trim_old --
+-- What an index reached that was built anew; some at a time.
+DELETE FROM changes WHERE number IN (
+    SELECT number FROM changes WHERE number <= :upto ORDER BY number LIMIT :most
+)
+
+-- index_total --
+-- How many resources there are, for a progress bar.
+SELECT
+    (SELECT COUNT(*) FROM messages) + (SELECT COUNT(*) FROM dialogues)
+    + (SELECT COUNT(*) FROM memories)
+
+-- index_built --
+SELECT COALESCE(SUM(size), 0) FROM index_blocks WHERE generation = :generation
 
 -- index_blocks_all --
 SELECT space_id, data FROM index_blocks WHERE generation = :generation
@@ -50,11 +66,19 @@ VALUES (:space_id, :generation, :number, :size, :data)
 DELETE FROM index_blocks
 WHERE space_id = :space_id AND generation = :generation AND number >= :number
 
+-- index_strays --
+-- Blocks of what has been erased: there are none.
+SELECT COUNT(*) FROM index_blocks WHERE space_id NOT IN (SELECT id FROM spaces)
+
 -- index_reach --
 UPDATE indexes SET since = :since WHERE generation = :generation
 
--- index_progress --
-UPDATE indexes SET progress = :progress WHERE generation = :generation
+-- index_advance --
+-- A step of a build, only where nobody else has taken one, or given the build up.
+UPDATE indexes SET progress = :progress, since = :since
+WHERE generation = :generation AND active = 0 AND progress = :progress_before
+    AND since = :since_before
+RETURNING generation
 
 -- index_activate --
 UPDATE indexes SET active = CASE WHEN generation = :generation THEN 1 ELSE -1 END

@@ -68,7 +68,8 @@ class Session:
         """
         cursor = self.take()
         try:
-            yield from cursor.execute(sql, params)
+            for row in cursor.execute(sql, params):  # `yield from` would close the cursor too
+                yield row
         finally:
             self.put_back(cursor)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from dialoguedb import __version__
-from dialoguedb.cli import keys, projects, serve
+from dialoguedb.cli import index, keys, projects, serve
 from dialoguedb.cli.output import complain
 from dialoguedb.errors import DialogueDBError
 
@@ -19,6 +19,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("serve")(serve.serve)
+app.command("verify")(index.verify_index)
+app.command("reindex")(index.reindex)
 app.add_typer(projects.app, name="project")
 app.add_typer(keys.app, name="key")
 

@@ -68,7 +68,8 @@ class Session:
         """
         cursor = self.take()
         try:
-            for row in cursor.execute(sql, params):  # `yield from` would close the cursor too
+            # `yield from` would close the cursor too.
+            for row in cursor.execute(sql, params):  # noqa: UP028
                 yield row
         finally:
             self.put_back(cursor)

@@ -6,6 +6,7 @@ Rows change while this runs. So what differs is looked at once more, rows and in
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -106,7 +107,7 @@ def verify(store: SqliteStore, index: SearchIndex, *, done: Callable[[int], None
     checked = waiting = differing = 0
     first: list[Difference] = []
     for space in _spaces(store):
-        generation, held = store.with_session(lambda s, space=space: _held(index, s, space))
+        generation, held = store.with_session(partial(_held, index, space))
         if generation.analyser != analyser.VERSION:
             raise AdminError(
                 "the search index was made by another release; run `dialoguedb reindex`"
@@ -145,7 +146,7 @@ def _entries(
 
 
 def _held(
-    index: SearchIndex, session: Session, space: _Space
+    index: SearchIndex, space: _Space, session: Session
 ) -> tuple[Generation, dict[Key, _Held]]:
     generation, found = _entries(index, session, space)
     return generation, {entry.key(space.number): _kept(entry) for entry in found}

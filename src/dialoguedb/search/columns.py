@@ -65,11 +65,13 @@ class Vectors:
         while taken < len(rows):
             at = self.size % SEGMENT
             if at == 0:
-                self._chunks.append(np.zeros((min(_FIRST, SEGMENT), self.dimension), np.int8))
+                # What fills one array will fill another: it need not grow step by step.
+                first = SEGMENT if self._chunks else min(_FIRST, SEGMENT)
+                self._chunks.append(np.empty((first, self.dimension), np.int8))
             chunk = self._chunks[-1]
             here = min(len(rows) - taken, SEGMENT - at)
             if at + here > len(chunk):
-                grown = np.zeros(
+                grown = np.empty(
                     (min(SEGMENT, max(at + here, 2 * len(chunk))), self.dimension), np.int8
                 )
                 grown[:at] = chunk[:at]

@@ -22,10 +22,10 @@ Rows = NDArray[np.int64]
 
 #: So many rows are all ranked; of more, this many that promise most.
 CANDIDATES = 1024
+#: Rows whose best stands for them where the best of many are sought.
+_RUN = 64
 #: A space that has more than this share of its shelf's rows is read with all of them.
 _DENSE = 0.5
-#: Words are looked up in the lists of at most this many rows that hold them; the rarest first.
-_MOST_HOLDERS = 100_000
 _UNIT = np.float32(1 / 127**2)
 
 
@@ -331,12 +331,27 @@ def _promising(
 ) -> Rows:
     """Choose the passing positions that promise most, or stand next to those that do."""
     chosen = _top(promise, passing, most)
-    beside = _around(view, _top(promise, eligible, most // 4))
+    if len(chosen) < np.count_nonzero(passing) and (passing == eligible).all():
+        evidence = chosen[np.argsort(promise[chosen])[-(most // 4) :]]
+    else:
+        evidence = _top(promise, eligible, most // 4)
+    beside = _around(view, evidence)
     return _distinct(view, [chosen, beside[passing[beside]]])
 
 
 def _top(promise: NDArray[np.float32], allowed: Mask, most: int) -> Rows:
-    places = np.flatnonzero(allowed)
+    """Give the allowed positions that promise most, in any order."""
+    # Of many, those lie in the runs whose best promise most; so most are never sorted.
+    runs = len(promise) // _RUN
+    if runs > 4 * most:
+        scores = np.where(allowed, promise, np.float32(-1))
+        peaks = scores[: runs * _RUN].reshape(runs, _RUN).max(axis=1)
+        best = np.argpartition(peaks, runs - most)[-most:]
+        places = (best[:, np.newaxis] * _RUN + np.arange(_RUN)).ravel()
+        places = np.concatenate([places, np.arange(runs * _RUN, len(promise))])
+        places = places[allowed[places]]
+    else:
+        places = np.flatnonzero(allowed)
     if len(places) <= most:
         return places
     best = np.argpartition(promise[places], len(places) - most)[-most:]

@@ -245,11 +245,15 @@ class Shelf:
 
     def _vectors_of(self, block: Block, states: NDArray[np.uint8]) -> NDArray[np.int8]:
         """Give a row for each resource; vectors of another model are still to come."""
-        vectors = np.zeros((block.count, self.dimension), np.int8)
         here = states == PRESENT
         if block.dimension == self.dimension:
             found = entries.numbers(block.vectors, np.int8)
-            vectors[here] = found.reshape(int(here.sum()), self.dimension)
+            found = found.reshape(int(here.sum()), self.dimension)
+            if len(found) == block.count:
+                return found
+        vectors = np.zeros((block.count, self.dimension), np.int8)
+        if block.dimension == self.dimension:
+            vectors[here] = found
         else:
             states[here] = PENDING
         return vectors
@@ -467,6 +471,8 @@ def totals(ends: NDArray[Any], counts: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 def _renumbered(lists: entries.Lists, known: dict[str, int]) -> NDArray[np.int64]:
     """Give the numbers of a block's words in the shelf; new ones get the next."""
-    own = [known.setdefault(word, len(known)) for word in lists.words]
+    own = list(map(known.get, lists.words))
+    if None in own:
+        own = [known.setdefault(word, len(known)) for word in lists.words]
     found: NDArray[np.int64] = np.array(own, np.int64)[entries.numbers(lists.numbers, np.uint32)]
     return found

@@ -34,8 +34,9 @@ OpenEmbedder = Callable[[str], Embedder]
 MOST_PENDING = 256
 #: How long searches go without an embedder that has failed, seconds.
 _SILENT_S = 5.0
-#: Blocks that are taken in together when a file is read.
+#: Small blocks that are taken in together when a file is read, and what is not small.
 _TOGETHER = 64
+_LARGE = 1_024
 
 
 class Generation(NamedTuple):
@@ -301,12 +302,15 @@ class SearchIndex:
             if space_id not in self._names:
                 continue
             project_id = self._names[space_id].project_id
-            blocks = waiting.setdefault(project_id, [])
+            blocks = waiting.get(project_id)
             # A block may speak of what an earlier one of its space holds.
             if blocks and (space_id == last_space or len(blocks) >= _TOGETHER):
                 self._take_blocks(project_id, waiting.pop(project_id), current)
-                blocks = waiting.setdefault(project_id, [])
-            blocks.append(entries.decode_block(data))
+            block = entries.decode_block(data)
+            if block.count >= _LARGE:
+                self._take_blocks(project_id, [block], current)
+            else:
+                waiting.setdefault(project_id, []).append(block)
             last_space = space_id
         for project_id, blocks in waiting.items():
             self._take_blocks(project_id, blocks, current)

@@ -118,16 +118,22 @@ def serve_empty_handler() -> None:
 
 LUA = """
 local requests, turn = {}, 0
+local texts = {}
+for text in io.lines("%(texts)s") do
+  texts[#texts + 1] = text
+end
+local count = math.max(%(count)d, #texts)
 function init(args)
   wrk.headers["Authorization"] = "Bearer %(key)s"
   wrk.headers["Content-Type"] = "application/json"
-  for n = 0, %(count)d - 1 do
-    local id = string.format("%(prefix)s-%%d", n)
+  for n = 0, count - 1 do
+    local id = string.format("%(prefix)s-%%d", n %% %(count)d)
+    local text = texts[n %% #texts + 1]
     requests[n] = wrk.format("%(method)s", (string.gsub("%(path)s", "ID", id)), nil, %(body)s)
   end
 end
 function request()
-  turn = (turn + 1) %% %(count)d
+  turn = (turn + 1) %% count
   return requests[turn]
 end
 function done(summary, latency, all)
@@ -153,7 +159,7 @@ class Load(NamedTuple):
     against: str
 
 
-MESSAGE_BODY = {"role": "user", "content": TEXT}
+MESSAGE_BODY = {"role": "user", "content": "TEXT"}
 LOADS = (
     Load("empty", "POST", "/message", MESSAGE_BODY | {"dialogueId": "ID"}, "append", 1, 0, ""),
     Load(
@@ -188,14 +194,15 @@ class Sample(NamedTuple):
     p99_ms: float
 
 
-def lua(load: Load) -> str:
-    """Write the script that sends a load round-robin over its dialogues."""
+def lua(load: Load, texts: Path) -> str:
+    """Write the script that sends a load round-robin over its dialogues and the lines of a file."""
     body = "nil"
     if load.body is not None:
         text = json.dumps(load.body, separators=(",", ":"))
-        body = f'(string.gsub([==[{text}]==], "ID", id))'
+        body = f'(string.gsub(string.gsub([==[{text}]==], "ID", id), "TEXT", text))'
     return LUA % {
         "key": KEY,
+        "texts": texts,
         "count": DIALOGUES,
         "prefix": load.prefix,
         "method": load.method,
@@ -226,7 +233,11 @@ def prepare(client: httpx.Client) -> None:
     for number in range(DIALOGUES):
         for prefix in ("append", "read", "batch"):
             body: dict[str, Any] = {"id": f"{prefix}-{number}"}
-            body |= {"messages": [MESSAGE_BODY] * EMBEDDED} if prefix == "read" else {}
+            body |= (
+                {"messages": [MESSAGE_BODY | {"content": TEXT}] * EMBEDDED}
+                if prefix == "read"
+                else {}
+            )
             client.post("/dialogue", json=body).raise_for_status()
 
 
@@ -237,12 +248,17 @@ def stored(client: httpx.Client, prefix: str) -> int:
 
 
 def measure(
-    rounds: int, seconds: float, room: Path, loads: Sequence[Load] = LOADS
+    rounds: int,
+    seconds: float,
+    room: Path,
+    loads: Sequence[Load] = LOADS,
+    texts: Sequence[str] = (TEXT,),
 ) -> dict[str, Any]:
     """Run loads in turn, round after round, and check that what was answered is stored."""
+    (room / "texts").write_text("".join(f"{text}\n" for text in texts))
     scripts = {load.name: room / f"{load.name}.lua" for load in loads}
     for load in loads:
-        scripts[load.name].write_text(lua(load))
+        scripts[load.name].write_text(lua(load, room / "texts"))
     samples: dict[str, list[Sample]] = {load.name: [] for load in loads}
     empty_command = [sys.executable, "-m", "benchmarks.http", "--serve-empty-handler"]
     server_command = [str(DIALOGUEDB), "serve", "--db", str(room / "bench.db"), "--port", "0"]

@@ -440,7 +440,8 @@ def measure(room: Path, sizes: Sequence[int], rounds: int, length_s: float) -> I
     yield from over_http(room / f"{sizes[0]}.db", sizes[0])
     yield from between(room, sizes[0], sizes[-1])
     loads = [load for load in http.LOADS if load.name in ("empty", "append")]
-    medians = http.measure(rounds, length_s, room, loads)["loads"]
+    texts = [message.text for number in range(2) for message in Corpus().namespace(number)]
+    medians = http.measure(rounds, length_s, room, loads, texts)["loads"]
     ratio = medians[1]["ratio"]
     name = "append over HTTP, of the empty handler"
     yield Figure(name, 0, ratio, "", 0.4, least=True)

@@ -472,7 +472,7 @@ def totals(ends: NDArray[Any], counts: NDArray[np.uint8]) -> NDArray[np.int64]:
 def _renumbered(lists: entries.Lists, known: dict[str, int]) -> NDArray[np.int64]:
     """Give the numbers of a block's words in the shelf; new ones get the next."""
     own = list(map(known.get, lists.words))
-    if None in own:
-        own = [known.setdefault(word, len(known)) for word in lists.words]
+    for place in [place for place, number in enumerate(own) if number is None]:
+        own[place] = known.setdefault(lists.words[place], len(known))
     found: NDArray[np.int64] = np.array(own, np.int64)[entries.numbers(lists.numbers, np.uint32)]
     return found

@@ -1,0 +1,141 @@
+"""What the tests of the search index share: a model of their own, stores, and what they hold."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from dialoguedb.contract import OPERATIONS
+from dialoguedb.embed import Embedder, EmbedderRefused, EmbedderUnavailable
+from dialoguedb.embed.protocol import quantised
+from dialoguedb.engine import Caller, handlers, projects
+from dialoguedb.search.entries import Entry, Key
+from dialoguedb.store.index import SearchIndex
+from dialoguedb.store.opening import open_store
+from dialoguedb.store.session import Session
+from dialoguedb.store.sqlite import SqliteStore
+from dialoguedb.store.verifying import Report, verify
+
+HANDLERS = handlers()
+REQUESTS: dict[str, Any] = {one.name: one.request for one in OPERATIONS}
+
+
+def hashed(text: str, dimension: int) -> list[float]:
+    """The vector of a text, as `Hashing` and the endpoint of the tests make it."""
+    total = np.zeros(dimension, np.float32)
+    for word in text.lower().split():
+        digest = hashlib.sha256(word.encode()).digest()
+        total += np.frombuffer(digest * (dimension // 32 + 1), np.uint8)[:dimension] - 127.5
+    return [float(number) for number in total]
+
+
+class Hashing:
+    """A model: texts that share words are near each other. See `Embedder`.
+
+    Attributes:
+        down: it does not answer.
+        refuses: it refuses texts with this word, if any.
+        asked: how many texts it was asked for.
+    """
+
+    def __init__(self, name: str = "hash:16", dimension: int = 16, *, inline: bool = False) -> None:
+        self.name = name
+        self.dimension = dimension
+        self.inline = inline
+        self.down = False
+        self.refuses = ""
+        self.asked = 0
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.int8]:
+        """See `Embedder`."""
+        if self.down:
+            raise EmbedderUnavailable("down")
+        if self.refuses and any(self.refuses in text for text in texts):
+            raise EmbedderRefused("refused", because_of_texts=True)
+        self.asked += len(texts)
+        made = [hashed(text, self.dimension) for text in texts]
+        return quantised(np.array(made, np.float32).reshape(len(texts), self.dimension))
+
+    def close(self) -> None:
+        """See `Embedder`."""
+
+
+def opening(*models: Embedder) -> Callable[[str], Embedder]:
+    """Give what opens these models by their names."""
+    return {model.name: model for model in models}.__getitem__
+
+
+@contextmanager
+def opened(path: Path, model: Embedder, *others: Embedder) -> Iterator[SqliteStore]:
+    """Open a store whose index is by a model if it is new, and that knows others too."""
+    store = open_store(str(path), embedder=model.name, open_embedder=opening(model, *others))
+    with closing(store):
+        yield store
+
+
+@contextmanager
+def reading(store: SqliteStore) -> Iterator[Session]:
+    """A connection that reads, in no transaction."""
+    with closing(Session(store.file.open_reader())) as session:
+        yield session
+
+
+class Tenant:
+    """A project of a store, and calls of the engine with it."""
+
+    def __init__(self, store: SqliteStore, name: str = "one") -> None:
+        self.store = store
+        self.id = projects.create(store, name).id
+
+    def call(self, operation: str, **fields: Any) -> Any:
+        """Run an operation as the server would; fields by their wire names."""
+        request = msgspec.json.decode(msgspec.json.encode(fields), type=REQUESTS[operation])
+        task = HANDLERS[operation](Caller(project_id=self.id, request_id="r"), request)
+        run = self.store.read if operation.startswith("search") else self.store.write
+        return run(task.scope, task.work)
+
+    def say(self, dialogue: str, text: str, **more: Any) -> None:
+        """Append a message."""
+        fields = {"dialogueId": dialogue, "role": "user", "content": text}
+        self.call("messages.create", **fields | more)
+
+    def found(self, query: str, kind: str = "message", **more: Any) -> list[dict[str, Any]]:
+        """Search; give each result's resource, with the parts of its relevance beside it."""
+        answer = self.call("search.find", query=query, object=kind, explain=True, **more)
+        results = msgspec.json.decode(msgspec.json.encode(answer.results))
+        return [one["item"] | one["explain"] for one in results]
+
+
+def fresh(store: SqliteStore, *models: Embedder) -> SearchIndex:
+    """An index that has read nothing yet."""
+    return SearchIndex(opening(*models), models[0].name)
+
+
+def checked(store: SqliteStore, *models: Embedder) -> Report:
+    """Compare rows and index as `dialoguedb verify` does."""
+    return verify(store, fresh(store, *models), done=lambda count: None)
+
+
+def held(store: SqliteStore, index: SearchIndex, project_id: str) -> dict[Key, Entry]:
+    """What an index holds of a project; words and facets in an order of their own."""
+    snapshot = store.snapshot()
+    try:
+        shelf, _ = index.shelf(snapshot.session, project_id)
+    finally:
+        snapshot.close()
+    if shelf is None:
+        return {}
+    found = {}
+    for space_id in shelf.spaces:
+        for entry in shelf.entries(space_id):
+            counted = sorted(zip(entry.terms, entry.counts, strict=True))
+            entry.terms = [term for term, _ in counted]
+            entry.counts = bytes(count for _, count in counted)
+            entry.facets = sorted(entry.facets)
+            found[entry.key(space_id)] = entry
+    return found

@@ -42,8 +42,8 @@ class FacetTest(Struct, frozen=True):
     relation: str = ""
     operand: Scalar = ""
 
-    def accepts(self, value: Scalar) -> bool:
-        """Tell whether one value is accepted."""
+    def accepts(self, value: Scalar | None) -> bool:
+        """Tell whether one value is accepted; None, which is no value, never is."""
         if KINDS.get(type(value)) != self.kind:
             return False
         if self.values is not None:

@@ -27,14 +27,21 @@ def facet(key: str, value: Scalar) -> str:
     return f"{key}{_END}n{value!r}"
 
 
-def parts(text: str) -> tuple[str, Scalar]:
-    """Read what `facet` wrote: the key and the value."""
+def nothing(key: str) -> str:
+    """Write that a key is there with an empty list; that is no value, but another than none."""
+    return f"{key}{_END}e"
+
+
+def parts(text: str) -> tuple[str, Scalar | None]:
+    """Read what `facet` or `nothing` wrote: the key and the value, None for an empty list."""
     key, _, coded = text.partition(_END)
     mark, value = coded[:1], coded[1:]
     if mark == "s":
         return key, value
     if mark == "b":
         return key, value == "1"
+    if mark == "e":
+        return key, None
     return key, float(value) if not value.lstrip("-").isdigit() else int(value)
 
 
@@ -50,7 +57,7 @@ def of_resource(tags: str, metadata: str) -> list[str]:
     if metadata != "{}":
         for name, value in msgspec.json.decode(metadata).items():
             key = key_of(name)
-            found += [facet(key, one) for one in _values(value)]
+            found += [facet(key, one) for one in _values(value)] or [nothing(key)]
     return list(dict.fromkeys(found))
 
 

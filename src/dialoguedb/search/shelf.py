@@ -100,7 +100,7 @@ class Shelf:
         self.terms: dict[str, int] = {}
         self.facets: dict[str, int] = {}
         self.facet_keys: dict[str, list[int]] = {}
-        self.facet_values: list[facets.Scalar] = []
+        self.facet_values: list[facets.Scalar | None] = []
         self.spaces: dict[int, Space] = {}
         self.owner_names: list[str] = []
         self.own_row, self.tail = Column(np.int32), Column(np.int32)

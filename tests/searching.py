@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,12 @@ class Tenant:
     def __init__(self, store: SqliteStore, name: str = "one") -> None:
         self.store = store
         self.id = projects.create(store, name).id
+
+    def through(self, store: SqliteStore) -> "Tenant":
+        """The same project, through another store on the file."""
+        same = copy(self)
+        same.store = store
+        return same
 
     def call(self, operation: str, **fields: Any) -> Any:
         """Run an operation as the server would; fields by their wire names."""

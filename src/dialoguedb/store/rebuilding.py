@@ -198,16 +198,6 @@ def _advance(
     following = building._replace(progress=progress, since=since or building.since)
 
     def work(tx: WriteTx) -> None:
-        for space_id, number, block in blocks:
-            if tx.all("index_space", space_id=space_id):  # else its project has been erased
-                tx.run(
-                    "index_block_put",
-                    space_id=space_id,
-                    generation=building.number,
-                    number=number,
-                    size=block.count,
-                    data=entries.encode_block(block),
-                )
         taken = tx.all(
             "index_advance",
             generation=building.number,
@@ -218,6 +208,16 @@ def _advance(
         )
         if not taken:
             raise AdminError("another `dialoguedb reindex` is at work on this database")
+        for space_id, number, block in blocks:
+            if tx.all("index_space", space_id=space_id):  # else its project has been erased
+                tx.run(
+                    "index_block_put",
+                    space_id=space_id,
+                    generation=building.number,
+                    number=number,
+                    size=block.count,
+                    data=entries.encode_block(block),
+                )
 
     store.write(None, work)
     return following

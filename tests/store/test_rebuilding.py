@@ -223,6 +223,19 @@ def test_after_a_move_the_log_is_packed_again(tmp_path: Path) -> None:
         settled(store, tenant, new)
 
 
+def test_vectors_that_come_meanwhile_are_the_old_models(tmp_path: Path) -> None:
+    """They change nothing of the new index, and take nothing out of it."""
+    old = Hashing(*OLD)
+    new = Acting(*NEW, act=lambda: fill(store))
+    with opened(tmp_path / "chat.db", old, new) as store:
+        tenant = Tenant(store)
+        written(tenant)
+        move(store, new)
+        assert old.asked > 30
+        settled(store, tenant, new)
+        assert len(tenant.found("wheel", limit=100)) == 30
+
+
 def test_a_dialogue_is_as_modified_as_its_last_message(tmp_path: Path) -> None:
     """Also when that came while the index was built: filters by `modified` find it."""
     old = Hashing(*OLD)

@@ -155,10 +155,13 @@ def test_searches_answer_by_the_old_index_until_the_new_one_is_whole(tmp_path: P
     assert all(one == before for one in seen)
 
 
-def test_a_write_in_the_moment_of_the_cut_over_gets_the_new_models_vectors(tmp_path: Path) -> None:
+@pytest.mark.parametrize("dimension", [16, 32])
+def test_a_write_in_the_moment_of_the_cut_over_gets_the_new_models_vectors(
+    dimension: int, tmp_path: Path
+) -> None:
     """Between the last look at the log and the cut-over, by a process that knows the old index."""
     path = tmp_path / "chat.db"
-    old, new = Hashing(*OLD, inline=True), Hashing(*NEW, inline=True)
+    old, new = Hashing("hash:old", dimension, inline=True), Hashing(*NEW, inline=True)
     with opened(path, old, new) as store, opened(path, old, new) as other:
         tenant = Tenant(store)
         written(tenant)

@@ -3,7 +3,6 @@
 import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from random import Random
 from typing import Any
 from unittest.mock import patch
@@ -13,78 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dialoguedb.engine import Caller, handlers, projects
-from dialoguedb.errors import DialogueDBError
 from dialoguedb.models import dialogues, memories, messages
-from dialoguedb.models.search import Search
-from dialoguedb.models.times import parse_instant, text_of
-from dialoguedb.runtime import Runtime
-from dialoguedb.search import analyser
+from dialoguedb.search import analyser, finding
 from dialoguedb.store import packing
-from dialoguedb.store.opening import open_store
-from dialoguedb.store.session import Session
-from dialoguedb.store.sqlite import SqliteStore
-from property.search_oracle import (
-    NAMES,
-    VOCABULARY,
-    Doc,
-    Expected,
-    ToyEmbedder,
-    expected,
-    project_of,
-    tokens,
-)
+from property.search_oracle import NAMES, VOCABULARY, Doc, Expected, expected, tokens
+from property.search_world import Life, World, answer_of, dump, request_of, run
 
-FIXED = settings(derandomize=True, deadline=None, database=None, max_examples=40)
-HANDLERS = handlers()
+FIXED = settings(derandomize=True, deadline=None, database=None, max_examples=25)
 #: Scores are float32, and six digits of them are shown.
 CLOSE = 1e-5
-NAMESPACES = ["", "north", "south"]
-DIALOGUES = ["d1", "d2", "d3", "d4"]
-TAGS = ["red", "blue", "new"]
-VALUES: list[Any] = [1, 1.0, 2, "1", "x", True, False, -3.5, ["x", "y"], [], "south", 10**20]
-IMAGE = {
-    "type": "image",
-    "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="},
-}
-START_MS = parse_instant("2026-01-01T00:00:00Z")
-
-
-class Clock:
-    """A clock that the tests let run."""
-
-    def __init__(self) -> None:
-        self.now_ms = START_MS
-
-    def __call__(self) -> int:
-        return self.now_ms
-
-
-class World:
-    """A file, two stores on it as two processes have them, and the clock of both."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "chat.db"
-        self.clock = Clock()
-        self.stores = [self.open(), self.open()]
-        self.projects = 0
-
-    def open(self) -> SqliteStore:
-        return open_store(
-            str(self.path),
-            runtime=Runtime(clock=self.clock),
-            embedder="toy:8",
-            open_embedder=lambda _: ToyEmbedder(),
-        )
-
-    def new_project(self) -> Caller:
-        self.projects += 1
-        made = projects.create(self.stores[0], f"project {self.projects}")
-        return Caller(project_id=made.id, request_id="r")
-
-    def close(self) -> None:
-        for store in self.stores:
-            store.close()
 
 
 @pytest.fixture(scope="module")
@@ -92,238 +28,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     made = World(tmp_path_factory.mktemp("oracle"))
     yield made
     made.close()
-
-
-def run(store: SqliteStore, caller: Caller, name: str, request: Any) -> Any:
-    task = HANDLERS[name](caller, request)
-    reads = name.endswith((".list", ".find"))
-    return (store.read if reads else store.write)(task.scope, task.work)
-
-
-def asked(body: Mapping[str, Any]) -> Search:
-    return msgspec.json.decode(json.dumps(body), type=Search)
-
-
-# ── random projects ──────────────────────────────────────────────────────────────────────────
-
-
-class Life:
-    """Random changes of a project, each through one of the stores."""
-
-    def __init__(self, world: World, caller: Caller, chance: Random) -> None:
-        self.world, self.caller, self.chance = world, caller, chance
-
-    def send(self, name: str, kind: type, body: Mapping[str, Any]) -> None:
-        """Ask for a change; what cannot be done is refused and changes nothing."""
-        request = msgspec.json.decode(json.dumps(body), type=kind)
-        with contextlib.suppress(DialogueDBError):
-            run(self.chance.choice(self.world.stores), self.caller, name, request)
-
-    def live(self, steps: int) -> None:
-        for _ in range(steps):
-            self.world.clock.now_ms += self.chance.choice([0, 1, 1000, 86_400_000])
-            getattr(self, self.chance.choice(self.WAYS))()
-
-    WAYS = (
-        *["create"] * 3,
-        *["append"] * 5,
-        *["remember"] * 2,
-        *["tag_message", "tag_memory", "update_dialogue", "update_dialogue"],
-        *["delete_message", "delete_dialogue", "delete_memory", "pack"],
-    )
-
-    def text(self) -> str:
-        size = self.chance.choice([0, 1, 2, 3, 5, 8, 250])
-        return " ".join(self.chance.choices(VOCABULARY[:8], k=size))
-
-    def common(self) -> dict[str, Any]:
-        chance = self.chance
-        keys = chance.sample(["k", "l", "namespace"], chance.randint(0, 2))
-        found: dict[str, Any] = {"tags": chance.sample(TAGS, chance.randint(0, 2))}
-        return found | {"metadata": {key: chance.choice(VALUES) for key in keys}}
-
-    def message(self) -> dict[str, Any]:
-        chance = self.chance
-        content: Any = self.text()
-        if chance.random() < 0.3:
-            content = [{"type": "text", "text": content or "tulip"}, IMAGE]
-        made = self.common() | {"role": "user", "content": content}
-        if chance.random() < 0.4:
-            made["name"] = chance.choice(NAMES)
-        if chance.random() < 0.4:
-            made["created"] = text_of(START_MS + chance.randrange(5) * 1000)
-        return made
-
-    def named(self) -> dict[str, Any]:
-        return {"namespace": self.chance.choice(NAMESPACES), "id": self.chance.choice(DIALOGUES)}
-
-    def create(self) -> None:
-        body = self.named() | self.common() | {"label": self.text()[:100]}
-        if self.chance.random() < 0.4:
-            body["threadOf"] = self.chance.choice(DIALOGUES)
-        body["messages"] = [self.message() for _ in range(self.chance.choice([0, 1, 3, 25]))]
-        self.send("dialogues.create", dialogues.CreateDialogue, body)
-
-    def append(self) -> None:
-        where = self.named()
-        body = {"dialogueId": where["id"], "namespace": where["namespace"]}
-        body["messages"] = [self.message() for _ in range(self.chance.randint(1, 5))]
-        self.send("messages.create_batch", messages.CreateMessages, body)
-
-    def remember(self) -> None:
-        chance, body = self.chance, self.named() | self.common()
-        body["value"] = chance.choice(
-            [self.text(), {"copper": self.text()}, 7, [self.text(), True]]
-        )
-        body |= {
-            name: self.text()[:100] for name in ("label", "description") if chance.random() < 0.4
-        }
-        self.send("memories.create", memories.CreateMemory, body)
-
-    def a_message(self) -> dict[str, Any] | None:
-        docs = [doc for doc in dump(self.world.stores[0], self.caller) if doc.object == "message"]
-        if not docs:
-            return None
-        doc = self.chance.choice(docs)
-        return {"id": doc.item["id"], "namespace": doc.namespace}
-
-    def tag_message(self) -> None:
-        if named := self.a_message():
-            body = named | {"tags": self.chance.sample(TAGS, self.chance.randint(0, 2))}
-            self.send("messages.update", messages.UpdateMessage, body)
-
-    def tag_memory(self) -> None:
-        body = self.named() | {"tags": self.chance.sample(TAGS, self.chance.randint(0, 2))}
-        self.send("memories.update", memories.UpdateMemory, body)
-
-    def update_dialogue(self) -> None:
-        body = self.named() | {"tags": self.chance.sample(TAGS, self.chance.randint(0, 2))}
-        if self.chance.random() < 0.5:
-            body["label"] = self.text()[:100]
-        self.send("dialogues.update", dialogues.UpdateDialogue, body)
-
-    def delete_message(self) -> None:
-        if named := self.a_message():
-            self.send("messages.delete", messages.NameMessage, named)
-
-    def delete_dialogue(self) -> None:
-        body = self.named() | {"cascade": self.chance.random() < 0.3}
-        self.send("dialogues.delete", dialogues.DeleteDialogue, body)
-
-    def delete_memory(self) -> None:
-        self.send("memories.delete", memories.NameMemory, self.named())
-
-    def pack(self) -> None:
-        """Pack the change log into blocks, as it happens when nobody writes."""
-        store = self.world.stores[0]
-        with contextlib.closing(Session(store.file.open_reader())) as session:
-            while packing.pack(store, session):
-                pass
-
-
-def dump(store: SqliteStore, caller: Caller) -> list[Doc]:
-    """Read a project through its lists."""
-
-    def listed(name: str, request: Any) -> list[dict[str, Any]]:
-        try:
-            page = run(store, caller, name, request)
-        except DialogueDBError:
-            return []
-        assert page.next is None
-        found: list[dict[str, Any]] = json.loads(msgspec.json.encode(page.items))
-        return found
-
-    many = {"limit": 1000, "order": "asc"}
-    return project_of(
-        {
-            n: listed("dialogues.list", dialogues.ListDialogues(namespace=n, **many))
-            for n in NAMESPACES
-        },
-        {
-            n: [
-                listed("messages.list", messages.ListMessages(namespace=n, dialogue_id=d, **many))
-                for d in DIALOGUES
-            ]
-            for n in NAMESPACES
-        },
-        {
-            n: listed("memories.list", memories.ListMemories(namespace=n, **many))
-            for n in NAMESPACES
-        },
-    )
-
-
-# ── random requests ──────────────────────────────────────────────────────────────────────────
-
-
-def request_of(chance: Random, docs: Sequence[Doc]) -> dict[str, Any]:
-    words = chance.choices([*VOCABULARY, *NAMES, "?"], k=chance.choice([1, 2, 3, 5]))
-    made: dict[str, Any] = {
-        "query": " ".join(words),
-        "object": chance.choice(["message", "message", "dialogue", "dialogue", "memory"]),
-        "limit": chance.choice([1, 3, 10, 100]),
-        "explain": True,
-    }
-    if chance.random() < 0.5:
-        made["namespace"] = chance.choice([*NAMESPACES, "never"])
-    if chance.random() < 0.25:
-        made["dialogueId"] = chance.choice([*DIALOGUES, "never"])
-    if chance.random() < 0.2:
-        made["threadOf"] = chance.choice([*DIALOGUES, "never"])
-    if chance.random() < 0.3:
-        made["tags"] = tags_of(chance)
-    if chance.random() < 0.4:
-        keys = chance.sample(["k", "l", "namespace", "never"], chance.randint(1, 2))
-        made["metadata"] = {key: condition_of(chance) for key in keys}
-    wanted = filter_of(chance, docs)
-    return made | ({"filter": wanted} if wanted else {})
-
-
-def tags_of(chance: Random) -> Any:
-    some = chance.sample([*TAGS, "never"], chance.randint(1, 2))
-    if chance.random() < 0.4:
-        return some
-    names = chance.sample(["$in", "$all", "$nin"], chance.randint(1, 2))
-    return {name: chance.sample([*TAGS, "never"], chance.randint(1, 2)) for name in names}
-
-
-def condition_of(chance: Random) -> Any:
-    scalars = [value for value in VALUES if not isinstance(value, list)]
-    scalars += ["north", "a", 1.5]
-    one = chance.choice(scalars)
-    like = [value for value in scalars if type(value) is type(one)]
-    some = chance.sample(like, min(len(like), 2))
-    ordered = chance.choice([value for value in scalars if not isinstance(value, bool)])
-    return chance.choice(
-        [
-            one, some, {"$eq": one}, {"$ne": one}, {"$in": some}, {"$nin": some},
-            {chance.choice(["$gt", "$gte", "$lt", "$lte"]): ordered},
-            {"$gte": ordered, "$ne": one},
-        ]
-    )  # fmt: skip
-
-
-def filter_of(chance: Random, docs: Sequence[Doc]) -> dict[str, Any]:
-    made: dict[str, Any] = {}
-    if chance.random() < 0.3:
-        made["hasImage"] = chance.random() < 0.6
-    if chance.random() < 0.15:
-        made["tags"] = tags_of(chance)
-    for name in ("created", "modified"):
-        if docs and chance.random() < 0.3:
-            at = parse_instant(chance.choice(docs).item[name]) + chance.choice([-1, 0, 0, 1])
-            made[name] = {chance.choice(["gte", "gt", "lte", "lt"]): text_of(at)}
-    return made
-
-
-# ── comparing ────────────────────────────────────────────────────────────────────────────────
-
-
-def answer_of(store: SqliteStore, caller: Caller, request: Mapping[str, Any]) -> list[Any]:
-    answer = run(store, caller, "search.find", asked(request))
-    assert [result.item for result in answer.results] == answer.items
-    found: list[Any] = json.loads(msgspec.json.encode(answer.results))
-    return found
 
 
 def key_of(result: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -434,3 +138,63 @@ def test_an_empty_list_is_no_value_but_the_key_is_there(world: World) -> None:
     ]:
         request = {"query": "river", "object": "memory", "metadata": condition}
         assert len(answer_of(store, caller, request)) == found, condition
+
+
+@settings(FIXED, max_examples=20)
+@given(st.integers(0, 2**32), st.integers(10, 30), st.sampled_from([4, 7, 16]))
+def test_where_only_candidates_are_ranked_as_many_are_found_and_they_pass(
+    world: World, seed: int, steps: int, candidates: int
+) -> None:
+    chance = Random(seed)
+    life = Life(world, world.new_project(), chance)
+    life.live(steps)
+    docs = dump(world.stores[0], life.caller)
+    with patch.object(finding, "CANDIDATES", candidates), patch.object(finding, "_RUN", 2):
+        for _ in range(12):
+            request = request_of(chance, docs)
+            found = answer_of(world.stores[0], life.caller, request)
+            compare(found, request, docs, all_ranked=False)
+
+
+@settings(FIXED, max_examples=10)
+@given(st.integers(0, 2**32), st.integers(1, 30))
+def test_a_store_that_is_opened_again_gives_the_same_answers(
+    world: World, seed: int, steps: int
+) -> None:
+    """From the log, from blocks, and from blocks with a log behind them."""
+    chance = Random(seed)
+    life = Life(world, world.new_project(), chance)
+    life.live(steps)
+    docs = dump(world.stores[0], life.caller)
+    requests = [request_of(chance, docs) for _ in range(10)]
+    answers = [answer_of(world.stores[0], life.caller, request) for request in requests]
+    for change in (lambda: None, life.pack, life.pack):
+        change()
+        with contextlib.closing(world.open()) as store:
+            assert [answer_of(store, life.caller, request) for request in requests] == answers
+
+
+@pytest.mark.parametrize("pick", [0, 1])
+def test_a_change_is_known_to_the_next_search_in_every_process(world: World, pick: int) -> None:
+    caller, store = world.new_project(), world.stores[pick]
+
+    def found(**fields: Any) -> list[list[str]]:
+        request = {"query": "walnut", "object": "message", **fields}
+        return [
+            [one["item"]["id"] for one in answer_of(each, caller, request)] for each in world.stores
+        ]
+
+    def change(name: str, kind: type, **body: Any) -> None:
+        run(store, caller, name, msgspec.json.decode(json.dumps(body), type=kind))
+
+    assert found() == [[], []]
+    said = {"role": "user", "content": "walnut", "id": f"m{pick}"}
+    change("dialogues.create", dialogues.CreateDialogue, id="d1", message=said)
+    assert found() == [[said["id"]]] * 2
+    assert found(tags=["red"]) == [[], []]
+    change("messages.update", messages.UpdateMessage, id=said["id"], tags=["red"])
+    assert found(tags=["red"]) == [[said["id"]]] * 2
+    change("messages.update", messages.UpdateMessage, id=said["id"], tags=["blue"])
+    assert found(tags=["red"]) == [[], []]
+    change("messages.delete", messages.NameMessage, id=said["id"])
+    assert found() == [[], []]

@@ -81,7 +81,7 @@ def find(shelf: Shelf, probe: Probe) -> list[Hit]:
     if probe.kind == DIALOGUE:
         return _find_dialogues(view, probe)
     passing = view.of_kind(probe.kind) & _mask(view, probe.conditions, probe.kind)
-    ranked = _rank(view, probe, probe.kind, passing, CANDIDATES)
+    ranked = _rank(view, probe, probe.kind, passing, max(CANDIDATES, probe.limit))
     return [ranked.hit(view, place) for place in ranked.best(view)[: probe.limit].tolist()]
 
 

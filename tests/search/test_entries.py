@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dialoguedb.search import entries
+from dialoguedb.search.blocks import decode_block, encode_block, pack, states_of, unpack
 from dialoguedb.search.entries import (
     DELETE,
     DIALOGUE,
@@ -23,6 +24,7 @@ from dialoguedb.search.entries import (
     Entry,
     Key,
 )
+from dialoguedb.search.merging import joined
 
 FIXED = settings(derandomize=True, deadline=None, database=None, max_examples=100)
 Log = list[tuple[int, Entry]]
@@ -154,9 +156,9 @@ def test_entries_and_blocks_are_read_as_they_were_written(case: tuple[int, Log])
     dimension, log = case
     listed = [entry for _, entry in log]
     assert entries.decode(entries.encode(listed)) == listed
-    block = entries.pack(log, dimension)
-    again = entries.decode_block(entries.encode_block(block))
-    assert list(entries.unpack(again)) == list(entries.unpack(block))
+    block = pack(log, dimension)
+    again = decode_block(encode_block(block))
+    assert list(unpack(again)) == list(unpack(block))
 
 
 @FIXED
@@ -169,7 +171,7 @@ def test_packing_changes_nothing_of_what_a_log_comes_to(
     parts = halves(log, places)
     expected = shown(applied(parts, dimension))
     for first in range(len(parts)):
-        packed = [list(entries.unpack(entries.pack(part, dimension))) for part in parts[first:]]
+        packed = [list(unpack(pack(part, dimension))) for part in parts[first:]]
         assert shown(applied([*parts[:first], *packed], dimension)) == expected
 
 
@@ -183,7 +185,7 @@ def test_blocks_are_packed_again_with_what_follows(
     expected = shown(applied(parts, dimension))
     whole: Log = []
     for part in parts:
-        whole = list(entries.unpack(entries.pack([*whole, *part], dimension)))
+        whole = list(unpack(pack([*whole, *part], dimension)))
     assert shown(applied([whole], dimension)) == expected
 
 
@@ -191,12 +193,12 @@ def test_blocks_are_packed_again_with_what_follows(
 @given(LOGS)
 def test_nothing_comes_twice_in_a_block(case: tuple[int, Log]) -> None:
     dimension, log = case
-    block = entries.pack(log, dimension)
-    kept = [e.key(s) for s, e in entries.unpack(block) if e.what == PUT]
+    block = pack(log, dimension)
+    kept = [e.key(s) for s, e in unpack(block) if e.what == PUT]
     assert len(kept) == len(set(kept)) == block.count
     late = [entry.key(space_id) for space_id, entry in block.late]
     assert len(late) == len(set(late))
-    here = int((entries.states(block) == PRESENT).sum())
+    here = int((states_of(block) == PRESENT).sum())
     assert len(block.vectors) == here * dimension
     assert len(block.pieces) == len(block.piece_of) // 4 * dimension
 
@@ -204,19 +206,19 @@ def test_nothing_comes_twice_in_a_block(case: tuple[int, Log]) -> None:
 @FIXED
 @given(logs(4, [1]), logs(4, [2]), logs(4, [3]))
 def test_joined_blocks_hold_what_each_holds(first: Log, second: Log, third: Log) -> None:
-    blocks = [entries.pack(log, 4) for log in (first, second, third)]
-    found = list(entries.unpack(entries.joined(blocks)))
+    blocks = [pack(log, 4) for log in (first, second, third)]
+    found = list(unpack(joined(blocks)))
     for what in (PUT, DELETE, VECTORS):
-        expected = [one for block in blocks for one in entries.unpack(block) if one[1].what == what]
+        expected = [one for block in blocks for one in unpack(block) if one[1].what == what]
         assert [one for one in found if one[1].what == what] == expected
 
 
 def test_a_block_without_vectors_is_joined_to_others_without_harm() -> None:
     """Of a remote model the dimension is unknown until it has answered."""
-    early = entries.pack([(1, Entry(PUT, MEMORY, "a", state=PENDING))], 0)
-    late = entries.pack([(2, Entry(PUT, MEMORY, "b", state=PRESENT, vectors=b"1234"))], 4)
+    early = pack([(1, Entry(PUT, MEMORY, "a", state=PENDING))], 0)
+    late = pack([(2, Entry(PUT, MEMORY, "b", state=PRESENT, vectors=b"1234"))], 4)
     for blocks in ([early, late], [late, early]):
-        found = {e.id: e for _, e in entries.unpack(entries.joined(blocks))}
+        found = {e.id: e for _, e in unpack(joined(blocks))}
         assert (found["b"].state, found["b"].vectors) == (PRESENT, b"1234")
         assert found["a"].state == PENDING
 
@@ -226,7 +228,7 @@ def test_a_kept_vector_is_that_of_the_entry_before() -> None:
         (1, Entry(PUT, MEMORY, "a", terms=["x"], counts=b"\1", state=PRESENT, vectors=b"12345678")),
         (1, Entry(PUT, MEMORY, "a", terms=["x"], counts=b"\1", facets=["t\0sb"], state=KEPT)),
     ]
-    ((_, entry),) = entries.unpack(entries.pack(log, 4))
+    ((_, entry),) = unpack(pack(log, 4))
     assert (entry.state, entry.vectors, entry.facets) == (PRESENT, b"12345678", ["t\0sb"])
 
 
@@ -235,9 +237,9 @@ def test_vectors_that_came_for_an_earlier_text_are_not_those_of_the_next() -> No
         (1, Entry(VECTORS, DIALOGUE, "d", vectors=b"1234")),
         (1, Entry(PUT, DIALOGUE, "d", terms=["new"], counts=b"\1", state=PENDING)),
     ]
-    block = entries.pack(log, 4)
+    block = pack(log, 4)
     assert block.late == []
-    assert [entry.state for _, entry in entries.unpack(block)] == [PENDING]
+    assert [entry.state for _, entry in unpack(block)] == [PENDING]
 
 
 def test_a_message_tagged_at_once_still_says_when_its_dialogue_was_modified() -> None:
@@ -245,5 +247,5 @@ def test_a_message_tagged_at_once_still_says_when_its_dialogue_was_modified() ->
         (1, Entry(PUT, MESSAGE, "m", "d", 1, at=7, modified=7, state=NO_TEXT)),
         (1, Entry(PUT, MESSAGE, "m", "d", 1, at=0, modified=9, facets=["t\0sa"], state=NO_TEXT)),
     ]
-    ((_, entry),) = entries.unpack(entries.pack(log, 0))
+    ((_, entry),) = unpack(pack(log, 0))
     assert (entry.at, entry.modified, entry.facets) == (7, 9, ["t\0sa"])

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dialoguedb.search import columns, entries
+from dialoguedb.search.blocks import decode_block, encode_block, pack
 from dialoguedb.search.columns import Column, Vectors, WordLists
 from dialoguedb.search.conditions import Conditions, FacetTest
 from dialoguedb.search.entries import (
@@ -30,6 +31,7 @@ from dialoguedb.search.entries import (
     Key,
 )
 from dialoguedb.search.finding import Probe, find
+from dialoguedb.search.merging import joined
 from dialoguedb.search.shelf import NONE, Shelf
 from search.shelf_model import DIMENSION, SPACES, STATES, Change, Model
 
@@ -66,11 +68,11 @@ def take(shelf: Shelf, log: Log, *, together: bool) -> None:
     """Take a part of a log in, as one block or as joined blocks of its spaces, from the disk."""
     spaces = list(dict.fromkeys(space_id for space_id, _ in log))
     if together or not spaces:
-        block = entries.pack(log, DIMENSION)
+        block = pack(log, DIMENSION)
     else:
         parts = [[one for one in log if one[0] == space_id] for space_id in spaces]
-        packed = [entries.encode_block(entries.pack(part, DIMENSION)) for part in parts]
-        block = entries.joined([entries.decode_block(data) for data in packed])
+        packed = [encode_block(pack(part, DIMENSION)) for part in parts]
+        block = joined([decode_block(data) for data in packed])
     shelf.add(block, SPACES)
 
 
@@ -223,9 +225,9 @@ def memory(name: str, **fields: Any) -> Entry:
 
 def test_before_a_model_has_answered_there_are_no_vectors() -> None:
     shelf = Shelf(0)
-    shelf.add(entries.pack([(4, memory("a", state=PENDING, terms=["p"], counts=b"\1"))], 0), SPACES)
-    shelf.add(entries.pack([(4, memory("b", state=PRESENT, vectors=bytes(8)))], 0), SPACES)
-    late = entries.pack([(4, Entry(VECTORS, MEMORY, "a", vectors=bytes(8)))], DIMENSION)
+    shelf.add(pack([(4, memory("a", state=PENDING, terms=["p"], counts=b"\1"))], 0), SPACES)
+    shelf.add(pack([(4, memory("b", state=PRESENT, vectors=bytes(8)))], 0), SPACES)
+    late = pack([(4, Entry(VECTORS, MEMORY, "a", vectors=bytes(8)))], DIMENSION)
     shelf.add(late, SPACES)
     assert [(entry.id, entry.state) for entry in shelf.entries(4)] == [
         ("a", PENDING),
@@ -239,11 +241,11 @@ def test_before_a_model_has_answered_there_are_no_vectors() -> None:
 def test_vectors_of_another_length_are_still_to_come(dimension: int) -> None:
     shelf = Shelf(DIMENSION)
     there = memory("a", state=PRESENT, vectors=bytes(2 * dimension))
-    shelf.add(entries.pack([(4, there), (4, memory("b"))], dimension), SPACES)
+    shelf.add(pack([(4, there), (4, memory("b"))], dimension), SPACES)
     assert [entry.state for entry in shelf.entries(4)] == [PENDING, NO_TEXT]
-    shelf.add(entries.pack([(4, Entry(VECTORS, MEMORY, "a", vectors=b"1" * 12))], 12), SPACES)
+    shelf.add(pack([(4, Entry(VECTORS, MEMORY, "a", vectors=b"1" * 12))], 12), SPACES)
     assert [entry.state for entry in shelf.entries(4)] == [PENDING, NO_TEXT]
-    shelf.add(entries.pack([(4, Entry(VECTORS, MEMORY, "a", vectors=b"1" * 16))], 8), SPACES)
+    shelf.add(pack([(4, Entry(VECTORS, MEMORY, "a", vectors=b"1" * 16))], 8), SPACES)
     assert [entry.vectors for entry in shelf.entries(4)] == [b"1" * 16, b""]
 
 
@@ -259,7 +261,7 @@ def test_products_of_vectors_are_exact(dimension: int, one: int, other: int) -> 
 
 def test_an_empty_shelf_finds_nothing() -> None:
     shelf = Shelf(DIMENSION)
-    shelf.add(entries.pack([(4, Entry(DELETE, MEMORY, "gone"))], DIMENSION), SPACES)
+    shelf.add(pack([(4, Entry(DELETE, MEMORY, "gone"))], DIMENSION), SPACES)
     for kind in (MESSAGE, DIALOGUE, MEMORY):
         for space_id in (None, 4, 5):
             conditions = Conditions(

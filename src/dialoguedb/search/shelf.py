@@ -10,18 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dialoguedb.search import entries, facets
+from dialoguedb.search.blocks import Block, Lists, column, fit, images_of, states_of
 from dialoguedb.search.columns import Column, Vectors, WordLists
-from dialoguedb.search.entries import (
-    DIALOGUE,
-    KEPT,
-    MEMORY,
-    MESSAGE,
-    PENDING,
-    PRESENT,
-    Block,
-    Entry,
-    Key,
-)
+from dialoguedb.search.entries import DIALOGUE, KEPT, MEMORY, MESSAGE, PENDING, PRESENT, Entry, Key
 
 Rows = NDArray[np.int64]
 _KINDS = 3
@@ -193,13 +184,13 @@ class Shelf:
     def _append(self, block: Block) -> None:
         first = self.space.size
         rows = np.arange(first, first + block.count)
-        kinds = entries.numbers(block.kinds, np.uint8)
-        times = entries.numbers(block.times, np.int64).reshape(-1, 4)
-        owner_of = entries.numbers(block.owner_of, np.uint32)
-        space_of = entries.numbers(block.space_of, np.uint32)
+        kinds = column(block.kinds, np.uint8)
+        times = column(block.times, np.int64).reshape(-1, 4)
+        owner_of = column(block.owner_of, np.uint32)
+        space_of = column(block.space_of, np.uint32)
         spaces = np.array(block.spaces, np.int64)[space_of[owner_of]]
         owner = self._owners(block, kinds)
-        states = entries.states(block).copy()
+        states = states_of(block).copy()
         vectors = self._vectors_of(block, states)
         replaced = self._replaced(kinds, spaces, owner, times[:, 0])
         for place, row in replaced.items():
@@ -209,24 +200,22 @@ class Shelf:
                 self._move_pieces(row, first + place)
         states[states == KEPT] = PENDING
         self._kill(replaced.values())
-        ends = entries.numbers(block.terms.ends, np.uint32)
-        counts = entries.numbers(block.terms.counts, np.uint8)
+        ends = column(block.terms.ends, np.uint32)
+        counts = column(block.terms.counts, np.uint8)
         lengths = totals(ends, counts)
         self.words.extend(_renumbered(block.terms, self.terms), counts, ends)
         self._add_facets(block)
         self.vectors.extend(vectors)
         if self.dimension == block.dimension and block.pieces:
-            self.pieces.extend(entries.numbers(block.pieces, np.int8).reshape(-1, self.dimension))
-            self.piece_row.extend(
-                entries.numbers(block.piece_of, np.uint32).astype(np.int64) + first
-            )
-        for column, values in (
+            self.pieces.extend(column(block.pieces, np.int8).reshape(-1, self.dimension))
+            self.piece_row.extend(column(block.piece_of, np.uint32).astype(np.int64) + first)
+        for values_of, values in (
             (self.kind, kinds),
             (self.owner, owner),
             (self.sequence, times[:, 0]),
             (self.created, times[:, 1]),
             (self.modified, times[:, 2]),
-            (self.image, entries.images(block)),
+            (self.image, images_of(block)),
             (self.state, states),
             (self.alive, np.ones(block.count, np.bool_)),
             (self.length, lengths),
@@ -234,7 +223,7 @@ class Shelf:
             (self.following, np.full(block.count, NONE)),
             (self.space, spaces),
         ):
-            column.extend(values)
+            values_of.extend(values)
         for space_id in block.spaces:
             space = self.spaces[space_id]
             mine = spaces == space_id if len(block.spaces) > 1 else slice(None)
@@ -247,7 +236,7 @@ class Shelf:
         """Give a row for each resource; vectors of another model are still to come."""
         here = states == PRESENT
         if block.dimension == self.dimension:
-            found = entries.numbers(block.vectors, np.int8)
+            found = column(block.vectors, np.int8)
             found = found.reshape(int(here.sum()), self.dimension)
             if len(found) == block.count:
                 return found
@@ -260,8 +249,8 @@ class Shelf:
 
     def _owners(self, block: Block, kinds: NDArray[np.uint8]) -> Rows:
         """Number the dialogues and memories of a block."""
-        owner_of = entries.numbers(block.owner_of, np.uint32)
-        space_of = entries.numbers(block.space_of, np.uint32).tolist()
+        owner_of = column(block.owner_of, np.uint32)
+        space_of = column(block.space_of, np.uint32).tolist()
         group = np.full(len(block.owners), DIALOGUE)
         group[owner_of[kinds == MEMORY]] = MEMORY
         given = [
@@ -326,8 +315,8 @@ class Shelf:
                 self.facets[text] = len(self.facets)
         self.tags.extend(
             _renumbered(block.facets, self.facets),
-            entries.numbers(block.facets.counts, np.uint8),
-            entries.numbers(block.facets.ends, np.uint32),
+            column(block.facets.counts, np.uint8),
+            column(block.facets.ends, np.uint32),
         )
 
     def _know_owners(
@@ -447,7 +436,7 @@ class Shelf:
     def _set_vectors(self, key: Key, entry: Entry) -> None:
         """Take in vectors that were to come, if their resource is still there."""
         number = self.owner_number(key.space_id, key.kind, key.owner)
-        if number == NONE or not entries.fit(entry.vectors, self.dimension):
+        if number == NONE or not fit(entry.vectors, self.dimension):
             return
         if key.kind == MESSAGE:
             row = self._message_row(self.spaces[key.space_id], number, key.sequence)
@@ -469,10 +458,10 @@ def totals(ends: NDArray[Any], counts: NDArray[np.uint8]) -> NDArray[np.int64]:
     return found
 
 
-def _renumbered(lists: entries.Lists, known: dict[str, int]) -> NDArray[np.int64]:
+def _renumbered(lists: Lists, known: dict[str, int]) -> NDArray[np.int64]:
     """Give the numbers of a block's words in the shelf; new ones get the next."""
     own = list(map(known.get, lists.words))
     for place in [place for place, number in enumerate(own) if number is None]:
         own[place] = known.setdefault(lists.words[place], len(known))
-    found: NDArray[np.int64] = np.array(own, np.int64)[entries.numbers(lists.numbers, np.uint32)]
+    found: NDArray[np.int64] = np.array(own, np.int64)[column(lists.numbers, np.uint32)]
     return found

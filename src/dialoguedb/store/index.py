@@ -18,9 +18,20 @@ from numpy.typing import NDArray
 from dialoguedb.embed import Embedder, EmbedderRefused
 from dialoguedb.errors import AdminError, DialogueDBError
 from dialoguedb.runtime import monotonic_s
-from dialoguedb.search import analyser, entries
-from dialoguedb.search.entries import Block, Key, Part
+from dialoguedb.search import analyser
+from dialoguedb.search.blocks import Block, decode_block, pack
+from dialoguedb.search.entries import Key
 from dialoguedb.search.indexer import Indexer, Note
+from dialoguedb.search.merging import joined
+from dialoguedb.search.parts import (
+    MANY,
+    Part,
+    blocks_of,
+    decode_part,
+    encode_part,
+    size_of,
+    without_vectors,
+)
 from dialoguedb.search.shelf import Place, Shelf
 from dialoguedb.store import statements
 from dialoguedb.store.protocol import Param, Row, Scope
@@ -150,18 +161,16 @@ class SearchIndex:
         for _, space_id, notes in works:
             own = made[start : start + len(notes)]
             start += len(notes)
-            packed = len(own) >= entries.MANY
+            packed = len(own) >= MANY
             parts.append(
-                entries.pack(((space_id, one) for one in own), self.writing.dimension)
-                if packed
-                else own
+                pack(((space_id, one) for one in own), self.writing.dimension) if packed else own
             )
             rows.append(
                 {
                     "space": space_id,
                     "generation": self.writing.number,
                     "packed": int(packed),
-                    "entries": entries.encode_part(parts[-1]),
+                    "entries": encode_part(parts[-1]),
                 }
             )
         given = session.many(self._sql["changes_add"], rows)
@@ -306,7 +315,7 @@ class SearchIndex:
             # A block may speak of what an earlier one of its space holds.
             if blocks and (space_id == last_space or len(blocks) >= _TOGETHER):
                 self._take_blocks(project_id, waiting.pop(project_id), current)
-            block = entries.decode_block(data)
+            block = decode_block(data)
             if block.count >= _LARGE:
                 self._take_blocks(project_id, [block], current)
             else:
@@ -317,7 +326,7 @@ class SearchIndex:
         self._applied = current.since
 
     def _take_blocks(self, project_id: str, blocks: list[Block], current: Generation) -> None:
-        block = entries.joined(blocks)
+        block = joined(blocks)
         self._shelf_of(project_id, current).add(block, self._namespaces(block.spaces))
 
     def _read_log(self, session: Session, current: Generation) -> None:
@@ -326,15 +335,15 @@ class SearchIndex:
             self._applied = number
             if space_id not in self._names and not self._learn(session, space_id):
                 continue  # its project has been deleted
-            part = entries.decode_part(data, packed=packed)
+            part = decode_part(data, packed=packed)
             of_this = generation == current.number
-            self._pend(space_id, part if of_this else entries.without_vectors(part))
+            self._pend(space_id, part if of_this else without_vectors(part))
             if self._pending_size >= MOST_PENDING * 16:
                 self._take_pending()
 
     def _pend(self, space_id: int, part: Part) -> None:
         self._pending.append((space_id, part))
-        self._pending_size += entries.size_of(part)
+        self._pending_size += size_of(part)
 
     def _learn(self, session: Session, space_id: int) -> bool:
         found = session.all(self._sql["index_space"], {"space_id": space_id})
@@ -352,7 +361,7 @@ class SearchIndex:
         self._pending, self._pending_size = [], 0
         for project_id, parts in by_project.items():
             shelf = self._shelf_of(project_id, self._loaded)
-            for block in entries.blocks_of(parts, self._loaded.dimension):
+            for block in blocks_of(parts, self._loaded.dimension):
                 shelf.add(block, self._namespaces(block.spaces))
 
     def _shelf_of(self, project_id: str, current: Generation) -> Shelf:

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from contextlib import closing
 
 from dialoguedb.errors import DialogueDBError
-from dialoguedb.search import entries
-from dialoguedb.search.entries import Part
+from dialoguedb.search.blocks import decode_block, encode_block
+from dialoguedb.search.merging import merge
+from dialoguedb.search.parts import Part, blocks_of, decode_part, size_of, without_vectors
 from dialoguedb.store import statements
 from dialoguedb.store.index import Generation, active
 from dialoguedb.store.protocol import Store, WriteTx
@@ -54,11 +55,11 @@ def pack(store: Store, session: Session) -> int:
         with closing(session.stream(_SQL["index_changes"], params)) as changes:
             for number, space_id, generation, packed, data in changes:
                 upto, count = number, count + 1
-                part = entries.decode_part(data, packed=packed)
-                size += entries.size_of(part)
+                part = decode_part(data, packed=packed)
+                size += size_of(part)
                 of_this = generation == current.number
                 by_space.setdefault(space_id, []).append(
-                    (space_id, part if of_this else entries.without_vectors(part))
+                    (space_id, part if of_this else without_vectors(part))
                 )
                 if size >= STEP:
                     break
@@ -101,20 +102,20 @@ def _block(
     where = {"space_id": space_id, "generation": current.number}
     found: list[tuple[int, int]] = session.all(_SQL["index_blocks_last"], where)
     number = found[0][0] + 1 if found else 1
-    blocks = list(entries.blocks_of(parts, current.dimension))
+    blocks = list(blocks_of(parts, current.dimension))
     size = sum(block.count for block in blocks)
     for last, last_size in found:
         if last_size > 2 * size or last_size + size > MOST_IN_BLOCK:
             break
         data: bytes = session.all(_SQL["index_block"], {**where, "number": last})[0][0]
-        blocks.insert(0, entries.decode_block(data))
+        blocks.insert(0, decode_block(data))
         size += last_size
         number = last
-    block = entries.merge(blocks, current.dimension)
+    block = merge(blocks, current.dimension)
     if number == 1:  # nothing lies further back that they could be about
         block.gone, block.late = [], []
     size = block.count + len(block.gone) + len(block.late)
-    return space_id, number, size, entries.encode_block(block)
+    return space_id, number, size, encode_block(block)
 
 
 class Packer:

@@ -12,9 +12,11 @@ import msgspec
 
 from dialoguedb.embed import Embedder, EmbedderRefused
 from dialoguedb.errors import AdminError
-from dialoguedb.search import analyser, entries
+from dialoguedb.search import analyser
+from dialoguedb.search.blocks import Block, encode_block, pack
 from dialoguedb.search.entries import DELETE, MESSAGE, VECTORS, Entry, Key
 from dialoguedb.search.indexer import Indexer, Note
+from dialoguedb.search.parts import decode_part, log_of
 from dialoguedb.store import statements
 from dialoguedb.store.index import Generation
 from dialoguedb.store.packing import STEP
@@ -109,7 +111,7 @@ def rebuild(store: Store, session: Session, embedder: Embedder, *, done: Progres
         for notes, at in walk(store, scope, start):
             made = [(space_id, entry) for entry in _made(indexer, notes)]
             number += 1
-            block = entries.pack(made, dimension)
+            block = pack(made, dimension)
             building = _advance(
                 store, building, [(space_id, number - 1, block)], _Reached(space_id, at, number)
             )
@@ -176,7 +178,7 @@ def _spaces(session: Session, first: int) -> Iterator[tuple[int, Scope]]:
 def _advance(
     store: Store,
     building: _Building,
-    blocks: Sequence[tuple[int, int, entries.Block]],
+    blocks: Sequence[tuple[int, int, Block]],
     reached: _Reached | None = None,
     *,
     since: int | None = None,
@@ -216,7 +218,7 @@ def _advance(
                     generation=building.number,
                     number=number,
                     size=block.count,
-                    data=entries.encode_block(block),
+                    data=encode_block(block),
                 )
 
     store.write(None, work)
@@ -236,8 +238,8 @@ def _catch_up(
         _SQL["index_changes"], {"after": building.since, "most": STEP}
     ):
         upto, count = number, count + 1
-        part = entries.decode_part(data, packed=packed)
-        for _, entry in entries.log_of(space_id, part):
+        part = decode_part(data, packed=packed)
+        for _, entry in log_of(space_id, part):
             if entry.what == VECTORS:
                 continue  # they are another model's, and the text is as it was
             known = changed.setdefault(space_id, {})
@@ -247,7 +249,7 @@ def _catch_up(
     if not count:
         return building, 0
     scopes = dict(_spaces(session, 0))
-    blocks: list[tuple[int, int, entries.Block]] = []
+    blocks: list[tuple[int, int, Block]] = []
     for space_id, known in changed.items():
         if space_id not in scopes:
             continue
@@ -256,7 +258,7 @@ def _catch_up(
         where = {"space_id": space_id, "generation": building.number}
         last = session.all(_SQL["index_blocks_last"], where)
         number = last[0][0] + 1 if last else 1
-        blocks.append((space_id, number, entries.pack(made, building.dimension)))
+        blocks.append((space_id, number, pack(made, building.dimension)))
     return _advance(store, building, blocks, since=upto), count
 
 

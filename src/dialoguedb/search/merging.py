@@ -1,0 +1,130 @@
+"""Blocks put together by whole columns, without a look at each resource."""
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from dialoguedb.search.blocks import Block, Lists, column, pack, states_of, unpack
+from dialoguedb.search.entries import (
+    KEPT,
+    MEMORY,
+)
+
+
+def merge(blocks: Sequence[Block], dimension: int) -> Block:
+    """Make one block of several of one space, in the order of commits.
+
+    Where each resource is in one of them only, columns are put together and nothing is unpacked.
+    """
+    if len(blocks) == 1 and blocks[0].dimension == dimension:
+        return blocks[0]
+    if all(_is_plain(block, dimension) for block in blocks):
+        block = _condensed(joined(blocks))
+        if _is_distinct(block):
+            return block
+    return pack((one for block in blocks for one in unpack(block)), dimension)
+
+
+def _is_plain(block: Block, dimension: int) -> bool:
+    """Tell whether a block says nothing of what may be in another one."""
+    apart = block.gone or block.late or block.dimension != dimension
+    return not apart and not (states_of(block) == KEPT).any()
+
+
+def _is_distinct(block: Block) -> bool:
+    """Tell whether no resource is twice in a condensed block."""
+    keys = np.empty((block.count, 3), np.int64)
+    keys[:, 0] = column(block.owner_of, np.uint32)
+    keys[:, 1] = column(block.kinds, np.uint8)
+    keys[:, 2] = column(block.times, np.int64).reshape(-1, 4)[:, 0]
+    keys = keys[np.lexsort(keys.T)]
+    return not (keys[1:] == keys[:-1]).all(axis=1).any()
+
+
+def _condensed(block: Block) -> Block:
+    """Give a joined block in which spaces, owners and words occur once."""
+    owner_of = column(block.owner_of, np.uint32)
+    is_memory = np.zeros(len(block.owners), np.bool_)
+    is_memory[owner_of[column(block.kinds, np.uint8) == MEMORY]] = True
+    spaces: dict[int, int] = {}
+    owners: dict[tuple[int, bool, str], int] = {}
+    own = []
+    for space, memory, name in zip(
+        column(block.space_of, np.uint32).tolist(), is_memory.tolist(), block.owners, strict=True
+    ):
+        space_id = block.spaces[space]
+        spaces.setdefault(space_id, len(spaces))
+        own.append(owners.setdefault((space_id, memory, name), len(owners)))
+    return msgspec.structs.replace(
+        block,
+        spaces=list(spaces),
+        owners=[name for _, _, name in owners],
+        space_of=np.array([spaces[one[0]] for one in owners], np.uint32).tobytes(),
+        owner_of=np.array(own, np.uint32)[owner_of].tobytes(),
+        terms=_condensed_lists(block.terms),
+        facets=_condensed_lists(block.facets),
+    )
+
+
+def _condensed_lists(lists: Lists) -> Lists:
+    known: dict[str, int] = {}
+    own = [known.setdefault(word, len(known)) for word in lists.words]
+    renumbered = np.array(own, np.uint32)[column(lists.numbers, np.uint32)]
+    return msgspec.structs.replace(lists, words=list(known), numbers=renumbered.tobytes())
+
+
+def joined(blocks: Sequence[Block]) -> Block:
+    """Make one block of several that are of different spaces.
+
+    They are of one dimension, or of none: while a model's was not known there were no vectors.
+    """
+    if len(blocks) == 1:
+        return blocks[0]
+    counts = [block.count for block in blocks]
+    before = np.cumsum([0, *counts]).tolist()
+    return Block(
+        dimension=max(block.dimension for block in blocks),
+        count=sum(counts),
+        kinds=b"".join(block.kinds for block in blocks),
+        states=b"".join(block.states for block in blocks),
+        spaces=[space for block in blocks for space in block.spaces],
+        owners=[owner for block in blocks for owner in block.owners],
+        space_of=_moved(
+            [block.space_of for block in blocks], [len(block.spaces) for block in blocks]
+        ),
+        owner_of=_moved(
+            [block.owner_of for block in blocks], [len(block.owners) for block in blocks]
+        ),
+        times=b"".join(block.times for block in blocks),
+        parents=[
+            (start + place, parent)
+            for start, block in zip(before, blocks, strict=False)
+            for place, parent in block.parents
+        ],
+        terms=_joined_lists([block.terms for block in blocks]),
+        facets=_joined_lists([block.facets for block in blocks]),
+        vectors=b"".join(block.vectors for block in blocks),
+        pieces=b"".join(block.pieces for block in blocks),
+        piece_of=_moved([block.piece_of for block in blocks], counts),
+        gone=[one for block in blocks for one in block.gone],
+        late=[one for block in blocks for one in block.late],
+    )
+
+
+def _joined_lists(lists: Sequence[Lists]) -> Lists:
+    return Lists(
+        words=[word for one in lists for word in one.words],
+        numbers=_moved([one.numbers for one in lists], [len(one.words) for one in lists]),
+        counts=b"".join(one.counts for one in lists),
+        ends=_moved([one.ends for one in lists], [len(one.counts) for one in lists]),
+    )
+
+
+def _moved(columns: Sequence[bytes], sizes: Sequence[int]) -> bytes:
+    """Join columns of places, each moved by the sizes of those before it."""
+    moved = [
+        column(own, np.uint32) + np.uint32(start)
+        for own, start in zip(columns, np.cumsum([0, *sizes]).tolist(), strict=False)
+    ]
+    return np.concatenate(moved).tobytes()

@@ -1,12 +1,15 @@
 """What the tests of the search index share: a model of their own, stores, and what they hold."""
 
 import hashlib
+import random
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from copy import copy
 from pathlib import Path
 from typing import Any
 
+import apsw
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +18,17 @@ from dialoguedb.contract import OPERATIONS
 from dialoguedb.embed import Embedder, EmbedderRefused, EmbedderUnavailable
 from dialoguedb.embed.protocol import quantised
 from dialoguedb.engine import Caller, handlers, projects
-from dialoguedb.search.entries import Entry, Key
+from dialoguedb.errors import DialogueDBError
+from dialoguedb.search.entries import PRESENT, Entry, Key
+from dialoguedb.search.indexer import pieces_of
 from dialoguedb.store.index import SearchIndex
 from dialoguedb.store.opening import open_store
+from dialoguedb.store.packing import pack
+from dialoguedb.store.protocol import Scope
 from dialoguedb.store.session import Session
 from dialoguedb.store.sqlite import SqliteStore
 from dialoguedb.store.verifying import Report, verify
+from dialoguedb.store.walking import note_of
 
 HANDLERS = handlers()
 REQUESTS: dict[str, Any] = {one.name: one.request for one in OPERATIONS}
@@ -146,3 +154,94 @@ def held(store: SqliteStore, index: SearchIndex, project_id: str) -> dict[Key, E
             entry.facets = sorted(entry.facets)
             found[entry.key(space_id)] = entry
     return found
+
+
+NAMESPACES = ["", "Ada"]
+WORDS = ["wheel", "bent", "front", "rear", "spoke", "brake", "paint", "rust", "bell", "chain"]
+
+
+class World:
+    """A project to which anything can happen; what fails for it is passed over."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self.tenant = Tenant(store)
+        self.count = 0
+
+    def act(self, kind: int, chance: random.Random) -> None:
+        """Let one thing happen."""
+        self.count += 1
+        namespace = chance.choice(NAMESPACES)
+        there = {"namespace": namespace} if namespace else {}
+        text = " ".join(chance.choices(WORDS, k=chance.randint(0, 6)))
+        tags = chance.sample(["a", "b", "c"], k=chance.randint(0, 2))
+        # Ids are unique in a project, so each namespace has its own.
+        name = f"{namespace}{chance.randint(1, 3)}"
+        say = {"dialogueId": name, "role": "user", "content": text, "name": "Ada Lovelace"}
+        message = {"dialogueId": name, "id": f"{namespace}m{chance.randint(0, self.count)}"}
+        steps: list[tuple[str, dict[str, Any]]] = [
+            ("dialogues.create", {"id": name, "label": text, "tags": tags}),
+            ("messages.create", say | {"id": f"{namespace}m{self.count}", "tags": tags}),
+            ("messages.create", say | {"created": f"2025-01-{chance.randint(1, 28):02}"}),
+            ("messages.update", message | {"tags": tags}),
+            ("messages.delete", message),
+            ("dialogues.update", {"id": name, "label": text}),
+            ("dialogues.update", {"id": name, "tags": tags}),
+            ("dialogues.delete", {"id": name}),
+            ("memories.create", {"id": f"k{name}", "value": text, "metadata": {"n": 1}}),
+            ("memories.update", {"id": f"k{name}", "tags": tags}),
+            ("memories.delete", {"id": f"k{name}"}),
+        ]
+        operation, fields = steps[kind % len(steps)]
+        with suppress(DialogueDBError):
+            self.tenant.call(operation, **fields, **there)
+
+
+KINDS = 11
+
+
+def settled(store: SqliteStore, tenant: Tenant, model: Hashing) -> None:
+    """Memory, and the disk when it is read again, hold what the rows say, with right vectors."""
+    report = checked(store, model)
+    assert report.equal, report
+    now = held(store, store.index, tenant.id)
+    again = held(store, fresh(store, model), tenant.id)
+    assert now == again
+    with reading(store) as session:
+        rows = session.all("SELECT id, project_id, namespace FROM spaces", {})
+    scopes = {space_id: Scope(project_id, name) for space_id, project_id, name in rows}
+    for key, entry in again.items():
+        if entry.state == PRESENT:
+            note = store.read(
+                scopes[key.space_id], lambda tx, k=key, e=entry: note_of(tx, k, e.created)
+            )
+            assert note is not None
+            assert entry.vectors == model.embed(pieces_of(note)).tobytes()
+
+
+def counts(path: Path) -> dict[str, int]:
+    """How many rows the log and the blocks have, read with SQLite alone."""
+    with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as connection:
+        return {
+            table: connection.execute(f"SELECT COUNT(*) FROM {table}").fetchall()[0][0]
+            for table in ("changes", "index_blocks")
+        }
+
+
+def pack_all(store: SqliteStore) -> None:
+    with reading(store) as session:
+        while pack(store, session):
+            pass
+
+
+def answers(dimension: int = 32, delay_s: float = 0.0) -> Callable[[dict[str, Any]], Any]:
+    """Make an endpoint answer as `Hashing` does, after a while."""
+
+    def respond(request: dict[str, Any]) -> tuple[int, dict[str, str], Any]:
+        threading.Event().wait(delay_s)
+        data = [
+            {"object": "embedding", "index": place, "embedding": hashed(text, dimension)}
+            for place, text in enumerate(request["input"])
+        ]
+        return 200, {}, {"object": "list", "data": data, "model": request["model"]}
+
+    return respond

@@ -5,106 +5,24 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-import apsw
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dialoguedb.engine import projects
-from dialoguedb.errors import DialogueDBError
-from dialoguedb.search.entries import PRESENT
-from dialoguedb.search.indexer import pieces_of
 from dialoguedb.store import packing
 from dialoguedb.store import projects as rows
 from dialoguedb.store.packing import pack
-from dialoguedb.store.protocol import Scope
 from dialoguedb.store.sqlite import SqliteStore
 from dialoguedb.store.waiting import BATCH, Filling
-from dialoguedb.store.walking import note_of
-from searching import Hashing, Tenant, checked, fresh, held, opened, reading
+from searching import Hashing, Tenant, checked, opened, reading
 
 FIXED = settings(derandomize=True, deadline=None, database=None, max_examples=40)
-NAMESPACES = ["", "Ada"]
-WORDS = ["wheel", "bent", "front", "rear", "spoke", "brake", "paint", "rust", "bell", "chain"]
-
-
-class World:
-    """A project to which anything can happen; what fails for it is passed over."""
-
-    def __init__(self, store: SqliteStore) -> None:
-        self.tenant = Tenant(store)
-        self.count = 0
-
-    def act(self, kind: int, chance: random.Random) -> None:
-        """Let one thing happen."""
-        self.count += 1
-        namespace = chance.choice(NAMESPACES)
-        there = {"namespace": namespace} if namespace else {}
-        text = " ".join(chance.choices(WORDS, k=chance.randint(0, 6)))
-        tags = chance.sample(["a", "b", "c"], k=chance.randint(0, 2))
-        # Ids are unique in a project, so each namespace has its own.
-        name = f"{namespace}{chance.randint(1, 3)}"
-        say = {"dialogueId": name, "role": "user", "content": text, "name": "Ada Lovelace"}
-        message = {"dialogueId": name, "id": f"{namespace}m{chance.randint(0, self.count)}"}
-        steps: list[tuple[str, dict[str, Any]]] = [
-            ("dialogues.create", {"id": name, "label": text, "tags": tags}),
-            ("messages.create", say | {"id": f"{namespace}m{self.count}", "tags": tags}),
-            ("messages.create", say | {"created": f"2025-01-{chance.randint(1, 28):02}"}),
-            ("messages.update", message | {"tags": tags}),
-            ("messages.delete", message),
-            ("dialogues.update", {"id": name, "label": text}),
-            ("dialogues.update", {"id": name, "tags": tags}),
-            ("dialogues.delete", {"id": name}),
-            ("memories.create", {"id": f"k{name}", "value": text, "metadata": {"n": 1}}),
-            ("memories.update", {"id": f"k{name}", "tags": tags}),
-            ("memories.delete", {"id": f"k{name}"}),
-        ]
-        operation, fields = steps[kind % len(steps)]
-        with suppress(DialogueDBError):
-            self.tenant.call(operation, **fields, **there)
-
-
-KINDS = 11
 #: What happens besides: vectors come, the log is packed.
 FILL, PACK = KINDS, KINDS + 1
-
-
-def settled(store: SqliteStore, tenant: Tenant, model: Hashing) -> None:
-    """Memory, and the disk when it is read again, hold what the rows say, with right vectors."""
-    report = checked(store, model)
-    assert report.equal, report
-    now = held(store, store.index, tenant.id)
-    again = held(store, fresh(store, model), tenant.id)
-    assert now == again
-    with reading(store) as session:
-        rows = session.all("SELECT id, project_id, namespace FROM spaces", {})
-    scopes = {space_id: Scope(project_id, name) for space_id, project_id, name in rows}
-    for key, entry in again.items():
-        if entry.state == PRESENT:
-            note = store.read(
-                scopes[key.space_id], lambda tx, k=key, e=entry: note_of(tx, k, e.created)
-            )
-            assert note is not None
-            assert entry.vectors == model.embed(pieces_of(note)).tobytes()
-
-
-def counts(path: Path) -> dict[str, int]:
-    """How many rows the log and the blocks have, read with SQLite alone."""
-    with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as connection:
-        return {
-            table: connection.execute(f"SELECT COUNT(*) FROM {table}").fetchall()[0][0]
-            for table in ("changes", "index_blocks")
-        }
-
-
-def pack_all(store: SqliteStore) -> None:
-    with reading(store) as session:
-        while pack(store, session):
-            pass
 
 
 @pytest.mark.parametrize("inline", [True, False])

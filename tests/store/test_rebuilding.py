@@ -25,8 +25,19 @@ from dialoguedb.store.packing import pack
 from dialoguedb.store.rebuilding import rebuild
 from dialoguedb.store.sqlite import SqliteStore
 from dialoguedb.store.waiting import Filling
-from searching import Hashing, Tenant, checked, held, opened, reading
-from store.test_packing import KINDS, World, counts, pack_all, settled
+from searching import (
+    KINDS,
+    Hashing,
+    Tenant,
+    World,
+    checked,
+    counts,
+    held,
+    opened,
+    pack_all,
+    reading,
+    settled,
+)
 
 FIXED = settings(derandomize=True, deadline=None, database=None, max_examples=30)
 OLD, NEW = ("hash:16", 16), ("hash:32", 32)
@@ -418,7 +429,7 @@ import sys, time
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
 from dialoguedb.store import rebuilding, walking
-from searching import Hashing, opened, reading
+from searching import (KINDS, Hashing, Tenant, World, checked, counts, held, opened, pack_all, reading, settled)
 walking.STEP = 3
 class Slow(Hashing):
     def embed(self, texts):

@@ -40,7 +40,7 @@ from rich.progress import Progress
 
 from dialoguedb.embed import open_embedder
 from dialoguedb.models import documents
-from dialoguedb.search import analyser, entries
+from dialoguedb.search import analyser, blocks, entries
 from dialoguedb.search.conditions import Conditions
 from dialoguedb.search.finding import Probe, find
 from dialoguedb.search.indexer import Indexer, Note
@@ -183,7 +183,7 @@ class Bare:
         made = Indexer(self._embedder.embed).entries(notes)
         dimension = self._embedder.dimension or 0
         self._shelf = Shelf(dimension)
-        block = entries.pack([(1, entry) for entry in made], dimension)
+        block = blocks.pack([(1, entry) for entry in made], dimension)
         self._shelf.add(block, {1: conversation.namespace})
 
     def ask(self, query: str, shares: Shares) -> list[str]:

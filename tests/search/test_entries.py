@@ -24,7 +24,8 @@ from dialoguedb.search.entries import (
     Entry,
     Key,
 )
-from dialoguedb.search.merging import joined
+from dialoguedb.search.merging import joined, merge
+from dialoguedb.search.parts import Part, blocks_of, log_of, without_vectors
 
 FIXED = settings(derandomize=True, deadline=None, database=None, max_examples=100)
 Log = list[tuple[int, Entry]]
@@ -211,6 +212,57 @@ def test_joined_blocks_hold_what_each_holds(first: Log, second: Log, third: Log)
     for what in (PUT, DELETE, VECTORS):
         expected = [one for block in blocks for one in unpack(block) if one[1].what == what]
         assert [one for one in found if one[1].what == what] == expected
+
+
+@FIXED
+@given(logs(4, [1]), CUTS)
+def test_merged_blocks_come_to_what_they_come_to_one_by_one(
+    log: Log, places: Sequence[int]
+) -> None:
+    """Whether columns are put together or blocks are unpacked for it."""
+    parts = halves(log, places)
+    if not parts:
+        return
+    for first in range(len(parts)):
+        block = merge([pack(part, 4) for part in parts[first:]], 4)
+        merged = [*parts[:first], unpack(decode_block(encode_block(block)))]
+        assert shown(applied(merged, 4)) == shown(applied(parts, 4))
+
+
+@FIXED
+@given(logs(4, [1]), CUTS, st.integers(0, 15))
+def test_works_that_are_blocks_and_works_that_are_not_come_to_the_same(
+    log: Log, places: Sequence[int], which: int
+) -> None:
+    parts = halves(log, places)
+    works: list[Part] = [
+        pack(part, 4) if which >> place & 1 else [entry for _, entry in part]
+        for place, part in enumerate(parts)
+    ]
+    assert shown(applied((log_of(1, work) for work in works), 4)) == shown(applied(parts, 4))
+    blocks = blocks_of([(1, work) for work in works], 4)
+    assert shown(applied(map(unpack, blocks), 4)) == shown(applied(parts, 4))
+
+
+@FIXED
+@given(logs(4, [1]), CUTS, st.integers(0, 15))
+def test_of_another_model_all_is_kept_but_the_vectors(
+    log: Log, places: Sequence[int], which: int
+) -> None:
+    """And what has a text waits for its own."""
+    parts = halves(log, places)
+    works: list[Part] = [
+        pack(part, 4) if which >> place & 1 else [entry for _, entry in part]
+        for place, part in enumerate(parts)
+    ]
+    found = applied((log_of(1, without_vectors(work)) for work in works), 4).there
+    expected = applied(parts, 4).there
+    assert found.keys() == expected.keys()
+    for key, standing in found.items():
+        assert standing.vectors == b""
+        assert standing.state in (PENDING, NO_TEXT)
+        if expected[key].state != NO_TEXT:
+            assert standing.state == PENDING
 
 
 def test_a_block_without_vectors_is_joined_to_others_without_harm() -> None:

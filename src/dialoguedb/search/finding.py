@@ -299,7 +299,8 @@ def _meaning(view: _View, vector: NDArray[np.int8] | None) -> NDArray[np.float32
         found = shelf.vectors.rows_against(vector, view.rows)
     pieces = shelf.piece_row.size
     if pieces:
-        rows = shelf.piece_row.first(pieces)
+        # A copy, since a piece goes over to a newer row when its resource is tagged.
+        rows = shelf.piece_row.first(pieces).copy()
         inside = rows < view.all_rows
         if view.rows is not None:
             inside &= np.isin(rows, view.rows)

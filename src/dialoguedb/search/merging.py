@@ -4,11 +4,13 @@ from collections.abc import Sequence
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from dialoguedb.search.blocks import Block, Lists, column, pack, states_of, unpack
 from dialoguedb.search.entries import (
     KEPT,
     MEMORY,
+    PRESENT,
 )
 
 
@@ -128,3 +130,57 @@ def _moved(columns: Sequence[bytes], sizes: Sequence[int]) -> bytes:
         for own, start in zip(columns, np.cumsum([0, *sizes]).tolist(), strict=False)
     ]
     return np.concatenate(moved).tobytes()
+
+
+def select(block: Block, kept: NDArray[np.bool_]) -> Block:
+    """Give a block with some of its resources; words and owners of the others are not in it.
+
+    Args:
+        block: the block; what is gone or late stays as it is.
+        kept: bool of its resources.
+    """
+    present = states_of(block) == PRESENT
+    vectors = column(block.vectors, np.int8).reshape(int(present.sum()), block.dimension)
+    pieces = column(block.pieces, np.int8).reshape(-1, max(block.dimension, 1))
+    piece_of = column(block.piece_of, np.uint32)
+    places = np.cumsum(kept) - 1
+    owner_of, used = _only_used(column(block.owner_of, np.uint32)[kept], len(block.owners))
+    return msgspec.structs.replace(
+        block,
+        count=int(kept.sum()),
+        kinds=column(block.kinds, np.uint8)[kept].tobytes(),
+        states=column(block.states, np.uint8)[kept].tobytes(),
+        owners=[block.owners[number] for number in used.tolist()],
+        space_of=column(block.space_of, np.uint32)[used].tobytes(),
+        owner_of=owner_of.tobytes(),
+        times=column(block.times, np.int64).reshape(-1, 4)[kept].tobytes(),
+        parents=[(int(places[place]), parent) for place, parent in block.parents if kept[place]],
+        terms=_selected(block.terms, kept),
+        facets=_selected(block.facets, kept),
+        vectors=vectors[kept[present]].tobytes(),
+        pieces=pieces[kept[piece_of]].tobytes(),
+        piece_of=places[piece_of[kept[piece_of]]].astype(np.uint32).tobytes(),
+    )
+
+
+def _selected(lists: Lists, kept: NDArray[np.bool_]) -> Lists:
+    ends = column(lists.ends, np.uint32)
+    sizes = np.diff(ends, prepend=np.uint32(0))
+    inside = np.repeat(kept, sizes)
+    numbers, used = _only_used(column(lists.numbers, np.uint32)[inside], len(lists.words))
+    return Lists(
+        words=[lists.words[number] for number in used.tolist()],
+        numbers=numbers.tobytes(),
+        counts=column(lists.counts, np.uint8)[inside].tobytes(),
+        ends=np.cumsum(sizes[kept]).astype(np.uint32).tobytes(),
+    )
+
+
+def _only_used(
+    numbers: NDArray[np.uint32], count: int
+) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """Number things anew of which some are not used; give the numbers and what is used."""
+    marked = np.zeros(count, np.bool_)
+    marked[numbers] = True
+    renumbered = (np.cumsum(marked) - 1).astype(np.uint32)
+    return renumbered[numbers], np.flatnonzero(marked)

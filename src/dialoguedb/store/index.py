@@ -43,6 +43,8 @@ log = logging.getLogger("dialoguedb.store")
 OpenEmbedder = Callable[[str], Embedder]
 #: Entries that wait in memory to be taken into the shelves together.
 MOST_PENDING = 256
+#: Dead rows of a project that are not worth sweeping.
+MOST_DEAD = 10_000
 #: How long searches go without an embedder that has failed, seconds.
 _SILENT_S = 5.0
 #: Small blocks that are taken in together when a file is read, and what is not small.
@@ -218,6 +220,20 @@ class SearchIndex:
             self._pending = [one for one in self._pending if one[0] not in gone]
             for space in gone:
                 del self._names[space]
+
+    def wasteful(self) -> list[int]:
+        """Give the spaces of the projects of which memory holds more dead rows than living."""
+        return [
+            space_id
+            for shelf in list(self._shelves.values())
+            if shelf.dead > max(MOST_DEAD, shelf.size // 2)
+            for space_id in list(shelf.spaces)
+        ]
+
+    def read_again(self) -> None:
+        """Have the next search read the index from the disk."""
+        with self._lock:
+            self._loaded = None
 
     # ── searches ─────────────────────────────────────────────────────────────────────────────
 

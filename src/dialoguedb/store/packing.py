@@ -13,9 +13,10 @@ from dialoguedb.search.blocks import decode_block, encode_block
 from dialoguedb.search.merging import merge
 from dialoguedb.search.parts import Part, blocks_of, decode_part, size_of, without_vectors
 from dialoguedb.store import statements
-from dialoguedb.store.index import Generation, active
+from dialoguedb.store.index import Generation, SearchIndex, active
 from dialoguedb.store.protocol import Store, WriteTx
 from dialoguedb.store.session import Session
+from dialoguedb.store.sweeping import sweep
 
 log = logging.getLogger("dialoguedb.store")
 
@@ -121,14 +122,18 @@ def _block(
 class Packer:
     """A thread that packs a store's log in time."""
 
-    def __init__(self, store: Store, open_session: Callable[[], Session]) -> None:
+    def __init__(
+        self, store: Store, index: SearchIndex, open_session: Callable[[], Session]
+    ) -> None:
         """Begin to wait for changes.
 
         Args:
             store: the store.
+            index: its index in memory.
             open_session: opens a connection to read with.
         """
         self._store = store
+        self._index = index
         self._open = open_session
         self._changed = threading.Event()
         self._closing = threading.Event()
@@ -158,10 +163,21 @@ class Packer:
                 session = session or self._open()
                 while not self._closing.is_set() and pack(self._store, session) >= STEP:
                     self._closing.wait(0.01)
+                self._sweep(session)
             except Exception as error:  # noqa: BLE001 - the thread's edge; the next changes try again
                 log.warning("the change log was not packed: %s", error)
         if session is not None:
             session.close()
+
+    def _sweep(self, session: Session) -> None:
+        """Sweep what is mostly made of what is no more, and have it read again."""
+        spaces = self._index.wasteful()
+        for space_id in spaces:
+            if self._closing.is_set():
+                return
+            sweep(self._store, session, space_id)
+        if spaces:
+            self._index.read_again()
 
     def close(self) -> None:
         """End the thread."""

@@ -135,7 +135,7 @@ class SqliteStore:
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._run, name="dialoguedb-writer", daemon=True)
         self._writer.start()
-        self._packer = Packer(self, lambda: Session(file.open_reader()))
+        self._packer = Packer(self, self.index, lambda: Session(file.open_reader()))
 
     def _begin_index(self) -> None:
         """Learn which search index is in use; a new file gets one."""

@@ -58,6 +58,14 @@ ORDER BY number DESC LIMIT 16
 SELECT data FROM index_blocks
 WHERE space_id = :space_id AND generation = :generation AND number = :number
 
+-- index_block_numbers --
+SELECT number FROM index_blocks WHERE space_id = :space_id AND generation = :generation
+ORDER BY number
+
+-- index_block_replace --
+UPDATE index_blocks SET size = :size, data = :data
+WHERE space_id = :space_id AND generation = :generation AND number = :number
+
 -- index_block_put --
 INSERT INTO index_blocks (space_id, generation, number, size, data)
 VALUES (:space_id, :generation, :number, :size, :data)

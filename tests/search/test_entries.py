@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,7 +25,7 @@ from dialoguedb.search.entries import (
     Entry,
     Key,
 )
-from dialoguedb.search.merging import joined, merge
+from dialoguedb.search.merging import joined, merge, select
 from dialoguedb.search.parts import Part, blocks_of, log_of, without_vectors
 
 FIXED = settings(derandomize=True, deadline=None, database=None, max_examples=100)
@@ -174,6 +175,36 @@ def test_packing_changes_nothing_of_what_a_log_comes_to(
     for first in range(len(parts)):
         packed = [list(unpack(pack(part, dimension))) for part in parts[first:]]
         assert shown(applied([*parts[:first], *packed], dimension)) == expected
+
+
+@FIXED
+@given(LOGS, CUTS)
+def test_blocks_merge_to_what_they_come_to_one_after_the_other(
+    case: tuple[int, Log], places: Sequence[int]
+) -> None:
+    """By whole columns where that can be, resource by resource where not."""
+    dimension, log = case
+    parts = halves(log, places)
+    expected = shown(applied(parts, dimension))
+    whole = merge([pack(part, dimension) for part in parts or [[]]], dimension)
+    again = decode_block(encode_block(whole))
+    assert shown(applied([list(unpack(again))], dimension)) == expected
+    assert len(set(whole.terms.words)) == len(whole.terms.words)
+
+
+@FIXED
+@given(LOGS, st.data())
+def test_a_selection_has_what_was_selected_and_no_word_more(
+    case: tuple[int, Log], data: st.DataObject
+) -> None:
+    dimension, log = case
+    block = pack([one for one in log if one[1].what == PUT], dimension)
+    kept = np.array(data.draw(st.lists(st.booleans(), min_size=block.count, max_size=block.count)))
+    chosen = select(block, kept.astype(np.bool_))
+    there = list(unpack(block))
+    assert list(unpack(chosen)) == [one for one, wanted in zip(there, kept, strict=True) if wanted]
+    left = {word for _, entry in unpack(chosen) for word in entry.terms}
+    assert set(chosen.terms.words) == left
 
 
 @FIXED

@@ -26,6 +26,8 @@ CANDIDATES = 1024
 _RUN = 64
 #: A space that has more than this share of its shelf's rows is read with all of them.
 _DENSE = 0.5
+#: The vectors of less than this share of the rows are looked at one by one.
+_SPARSE = 0.25
 _UNIT = np.float32(1 / 127**2)
 
 
@@ -243,11 +245,11 @@ def _rank(view: _View, probe: Probe, kind: int, passing: Mask, most: int) -> _Ra
     found = _lookup(view, probe.terms, eligible)
     holders = np.bincount(found.which, minlength=len(probe.terms))
     weights = ranking.rarity(holders, max(texts, 1))
-    meaning = _meaning(view, probe.vector)
     candidates = np.flatnonzero(passing)
+    meaning = _meaning(view, probe.vector, candidates)
     if len(candidates) > most:
-        promise = _promise(view, found, weights, meaning, probe.shares)
-        candidates = _promising(view, promise, eligible, passing, most)
+        by_words = _promise(view, found, weights, probe.shares)
+        candidates = _promising(view, by_words, meaning * probe.shares.meaning, passing, most)
     around = _around(view, candidates)
     counts = np.zeros((len(probe.terms), len(around)), np.float32)
     place_of = np.full(view.count, NONE, np.int32)
@@ -288,12 +290,18 @@ def _mean_length(view: _View, kind: int, texts: int) -> float:
     return total[kind] / max(texts, 1)
 
 
-def _meaning(view: _View, vector: NDArray[np.int8] | None) -> NDArray[np.float32]:
-    """Give the cosine of each position's text with the query; of several pieces, the best."""
+def _meaning(view: _View, vector: NDArray[np.int8] | None, wanted: Rows) -> NDArray[np.float32]:
+    """Give the cosine of each wanted position's text with the query; of several pieces, the best.
+
+    The other positions have 0, or theirs.
+    """
     shelf = view.shelf
     if vector is None or not shelf.dimension:
         return np.zeros(view.count, np.float32)
-    if view.rows is None:
+    if len(wanted) < view.count * _SPARSE:
+        found = np.zeros(view.count, np.float32)
+        found[wanted] = shelf.vectors.rows_against(vector, view.at(wanted))
+    elif view.rows is None:
         found = shelf.vectors.against(vector, view.count)
     else:
         found = shelf.vectors.rows_against(vector, view.rows)
@@ -312,31 +320,26 @@ def _meaning(view: _View, vector: NDArray[np.int8] | None) -> NDArray[np.float32
 
 
 def _promise(
-    view: _View,
-    found: Found,
-    weights: NDArray[np.float32],
-    meaning: NDArray[np.float32],
-    shares: ranking.Shares,
+    view: _View, found: Found, weights: NDArray[np.float32], shares: ranking.Shares
 ) -> NDArray[np.float32]:
-    """Estimate what each position scores, by its own words and meaning."""
+    """Estimate what each position scores by its own words."""
     bound = max(float(weights.sum()), 1e-9)
     share = weights[found.which] * (found.counts / (found.counts + np.float32(1)))
     own = np.bincount(found.rows, weights=share, minlength=view.count).astype(np.float32)
     own *= np.float32(shares.words / bound)
-    own += np.float32(shares.meaning) * np.maximum(meaning, 0)
     return own
 
 
 def _promising(
-    view: _View, promise: NDArray[np.float32], eligible: Mask, passing: Mask, most: int
+    view: _View,
+    by_words: NDArray[np.float32],
+    by_meaning: NDArray[np.float32],
+    passing: Mask,
+    most: int,
 ) -> Rows:
-    """Choose the passing positions that promise most, or stand next to those that do."""
-    chosen = _top(promise, passing, most)
-    if len(chosen) < np.count_nonzero(passing) and (passing == eligible).all():
-        evidence = chosen[np.argsort(promise[chosen])[-(most // 4) :]]
-    else:
-        evidence = _top(promise, eligible, most // 4)
-    beside = _around(view, evidence)
+    """Choose the passing positions that promise most, or stand next to those with the words."""
+    chosen = _top(by_words + np.maximum(by_meaning, 0), passing, most)
+    beside = _around(view, _top(by_words, by_words > 0, most // 4))
     return _distinct(view, [chosen, beside[passing[beside]]])
 
 

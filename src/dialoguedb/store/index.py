@@ -189,6 +189,9 @@ class SearchIndex:
         if self._lock.acquire(blocking=False):
             try:
                 self._take_arrived()
+            except Exception:  # it is on disk all the same
+                log.exception("memory has lost the search index, which is read anew")
+                self._loaded = None
             finally:
                 self._lock.release()
 
@@ -299,6 +302,13 @@ class SearchIndex:
 
     def _catch_up(self, session: Session) -> None:
         """Bring memory to the state of the session's snapshot, or beyond."""
+        try:
+            self._follow(session)
+        except BaseException:
+            self._loaded = None  # something may be missing: it is read anew
+            raise
+
+    def _follow(self, session: Session) -> None:
         current = active(session)
         if current is None:
             return

@@ -4,12 +4,15 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 import pytest
 
 from dialoguedb.engine import Caller
 from dialoguedb.models import dialogues, memories
+from dialoguedb.search.shelf import Shelf
+from dialoguedb.store import index
 from property.search_oracle import VOCABULARY
 from property.search_world import World, answer_of, run
 
@@ -157,3 +160,58 @@ def test_a_text_of_any_language_is_found_by_itself(world: World, text: str) -> N
     assert found[0]["item"]["value"] == text
     assert found[0]["explain"]["words"] > 0
     assert all(one["explain"]["words"] == 0 for one in found[1:])
+
+
+# ── when memory fails ────────────────────────────────────────────────────────────────────────
+
+
+class Failing:
+    """Takes the place of `Shelf.add`: fails once it is armed, and then does what it should."""
+
+    def __init__(self) -> None:
+        self.armed = False
+        self.failed = 0
+        self._add = Shelf.add
+
+    def __call__(self, shelf: Shelf, block: Any, namespaces: Any) -> None:
+        if self.armed:
+            self.armed, self.failed = False, self.failed + 1
+            raise MemoryError
+        self._add(shelf, block, namespaces)
+
+
+@pytest.fixture
+def failing() -> Iterator[Failing]:
+    fails = Failing()
+    with (
+        patch.object(Shelf, "add", lambda *given: fails(*given)),
+        patch.object(index, "MOST_PENDING", 1),
+    ):
+        yield fails
+
+
+def test_what_is_on_disk_is_answered_so_whatever_happens_in_memory(
+    world: World, failing: Failing
+) -> None:
+    """And the next search knows it."""
+    caller, request = world.new_project(), {"query": "river", "object": "dialogue"}
+    send(world, caller, talk("first", "", Random(1), 1))
+    assert len(answer_of(world.stores[0], caller, request)) == 1
+    failing.armed = True
+    send(world, caller, talk("second", "", Random(1), 1))
+    assert failing.failed == 1
+    assert len(answer_of(world.stores[0], caller, request)) == 2
+
+
+def test_a_search_that_failed_leaves_nothing_out_of_the_next(
+    world: World, failing: Failing
+) -> None:
+    caller, request = world.new_project(), {"query": "river", "object": "dialogue"}
+    send(world, caller, talk("first", "", Random(1), 1))
+    assert len(answer_of(world.stores[1], caller, request)) == 1
+    send(world, caller, talk("second", "", Random(1), 1))
+    failing.armed = True
+    with pytest.raises(MemoryError):
+        answer_of(world.stores[1], caller, request)
+    assert failing.failed == 1
+    assert len(answer_of(world.stores[1], caller, request)) == 2

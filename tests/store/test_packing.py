@@ -18,7 +18,19 @@ from dialoguedb.store import projects as rows
 from dialoguedb.store.packing import pack
 from dialoguedb.store.sqlite import SqliteStore
 from dialoguedb.store.waiting import BATCH, Filling
-from searching import Hashing, Tenant, checked, opened, reading
+from searching import (
+    KINDS,
+    WORDS,
+    Hashing,
+    Tenant,
+    World,
+    checked,
+    counts,
+    opened,
+    pack_all,
+    reading,
+    settled,
+)
 
 FIXED = settings(derandomize=True, deadline=None, database=None, max_examples=40)
 #: What happens besides: vectors come, the log is packed.

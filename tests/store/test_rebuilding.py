@@ -429,7 +429,7 @@ import sys, time
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
 from dialoguedb.store import rebuilding, walking
-from searching import (KINDS, Hashing, Tenant, World, checked, counts, held, opened, pack_all, reading, settled)
+from searching import Hashing, opened, reading
 walking.STEP = 3
 class Slow(Hashing):
     def embed(self, texts):

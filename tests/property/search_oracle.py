@@ -25,7 +25,7 @@ NAMES = ["Ada", "Tom"]
 #: What the formula weighs, written down a second time.
 WORDS, MEANING, SPEAKER = 0.6, 0.3, 0.1
 SHARES = {0: 1.0, 1: 0.5, 2: 0.25}
-SATURATION, LENGTH_SHARE = 0.9, 0.4
+SATURATION, LENGTH_SHARE, LONGEST = 0.9, 0.4, 4
 MOST_REPEATS = 255
 DIMENSION = 8
 
@@ -292,8 +292,9 @@ class Scores:
                 for place in range(doc.place - 2, doc.place + 3)
                 if 0 <= place < len(doc.siblings)
             ]
-        length = sum(share * one.length for one, share in around)
-        average = sum(share for _, share in around) * max(self.mean, 1.0)
+        mean = max(self.mean, 1.0)
+        length = sum(share * min(one.length, LONGEST * mean) for one, share in around)
+        average = sum(share for _, share in around) * mean
         damping = SATURATION * (1 - LENGTH_SHARE + LENGTH_SHARE * length / average)
         total = 0.0
         for term, weight in self.weights.items():

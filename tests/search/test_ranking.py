@@ -14,6 +14,7 @@ from dialoguedb.search import ranking
 from dialoguedb.search.ranking import (
     FAR,
     LENGTH_SHARE,
+    LONGEST,
     MEANING,
     NEAR,
     SATURATION,
@@ -101,8 +102,9 @@ def plainly(case: Case) -> list[float]:
     scores = []
     for row in range(len(case.lengths)):
         around = window(row)
-        length = sum(share * float(case.lengths[at]) for at, share in around)
-        average = sum(share for _, share in around) * max(case.mean_length, 1.0)
+        mean = max(case.mean_length, 1.0)
+        length = sum(share * min(float(case.lengths[at]), LONGEST * mean) for at, share in around)
+        average = sum(share for _, share in around) * mean
         damping = SATURATION * (1 - LENGTH_SHARE + LENGTH_SHARE * length / average)
         total = 0.0
         for term, weight in enumerate(case.weights.tolist()):
@@ -191,6 +193,21 @@ def test_two_words_in_two_rows_count_more_than_one_word_in_both() -> None:
     both = score(case)
     repeated = score(case, counts=matrix([[1, 1], [0, 0]]))
     assert (both > repeated).all()
+
+
+def test_words_of_a_long_text_and_of_its_neighbours_still_count() -> None:
+    previous, following = chain([2])
+    long = Case(
+        matrix([[1, 0]]),
+        np.array([75_000, 5], np.float32),
+        previous,
+        following,
+        np.ones(1, np.float32),
+        15.0,
+    )
+    assert score(long)[0] > 0.3
+    assert score(long, counts=matrix([[0, 1]]))[1] > 0.3
+    assert score(long)[0] < score(long, lengths=np.array([30, 5], np.float32))[0]
 
 
 def test_a_term_that_no_text_holds_keeps_the_others_from_answering_in_full() -> None:

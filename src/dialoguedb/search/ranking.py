@@ -44,6 +44,10 @@ SATURATION = 0.9
 #: BM25's b: how much length counts against a text. A usual value for short texts; recall stays
 #: within 0.01 from 0 to 0.75.
 LENGTH_SHARE = 0.4
+#: A text counts as no longer than so many average ones: else the words of a document of 300 KB, and
+#: of the short turns beside it, come to nothing. Recall is the same with 4, 8 and without this,
+#: lower with 2.
+LONGEST = 4
 
 
 class Shares(NamedTuple):
@@ -118,10 +122,12 @@ def words(
     if bound <= 0 or not counts.shape[1]:
         return np.zeros(counts.shape[1], np.float32)
     held = _with_neighbours(counts, previous, following)
-    length = _with_neighbours(lengths, previous, following)
+    average = np.float32(max(mean_length, 1.0))
+    counted = np.minimum(lengths, np.float32(LONGEST) * average)
+    length = _with_neighbours(counted, previous, following)
     # A window is compared with a text of as many rows; at the end of a dialogue it is narrower.
     span = _with_neighbours(np.ones_like(lengths), previous, following)
-    relative = length / (span * np.float32(max(mean_length, 1.0)))
+    relative = length / (span * average)
     damping = SATURATION * (1 - LENGTH_SHARE + LENGTH_SHARE * relative)
     held /= held + damping.astype(np.float32)
     # The sum may pass its bound by a rounding.

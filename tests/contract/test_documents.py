@@ -3,7 +3,7 @@
 The documents are cited by the tags of the contract (0.1): S-INTRO, S-REF, S-CORE, S-SDK; the Memory
 API (S-MEM) has a file of its own, `test_documents_memory.py`.
 Each shell or Python sample of theirs is one test, sent twice: as raw bytes with the headers that
-the shell samples set, and by `requests` as the Python samples do. Search is left to its own tests.
+the shell samples set, and by `requests` as the Python samples do.
 """
 
 import json
@@ -158,6 +158,26 @@ def test_overview_delete_a_dialogue(call: Call) -> None:
     assert refusal(call("GET", f"/dialogue/{dialogue}")) == (404, "DIALOGUE_NOT_FOUND")
 
 
+@pytest.mark.parametrize("prefix", ["", "/api/v1"], ids=["bare", "v1"])
+@pytest.mark.parametrize("kind", ["message", "dialogue", "memory"])
+def test_overview_search(call: Call, prefix: str, kind: str) -> None:
+    """S-REF, quick examples: a body from the shell, parameters from Python; both give `items`."""
+    made(call, "/dialogue", {"messages": [TURN], "label": "Departures"})
+    asked = {"role": "user", "content": "I was charged twice for one ticket"}
+    wanted = {"dialogue": made(call, "/dialogue", {"message": asked, "label": "Refund"})}
+    wanted["message"] = wanted["dialogue"].pop("messages")[0]
+    made(call, "/memory", {"value": "Sits by the window"})
+    wanted["memory"] = made(call, "/memory", {"value": "Was charged twice", "label": "Ticket"})
+    body = {"query": "charged ticket", "object": kind}
+    posted = call("POST", f"{prefix}/search", body)
+    assert (posted.status, posted.body["items"][0]) == (200, wanted[kind])
+    assert len(posted.body["items"]) == 2
+    got = call("GET", f"{prefix}/search?query=charged+ticket&object={kind}")
+    assert got.body == posted.body
+    one_word = call("GET", f"{prefix}/search", query="charged", object=kind)
+    assert one_word.body["items"][0] == wanted[kind]
+
+
 def test_overview_error_response(call: Call) -> None:
     """S-REF, errors: code, message, type, details, request id and time, in `error`."""
     answer = call("GET", "/dialogue/dlg_nobody")
@@ -299,6 +319,30 @@ def test_concepts_get_and_delete_a_memory(call: Call) -> None:
     assert call("GET", path, namespace="rider_12").body == memory
     assert call("DELETE", path, namespace="rider_12").status == 200
     assert refusal(call("GET", path, namespace="rider_12")) == (404, "MEMORY_NOT_FOUND")
+
+
+def test_concepts_search_memories_of_a_namespace(call: Call) -> None:
+    """S-CORE, memory: found by meaning, by its label too, within its namespace."""
+    body = {"value": "Wants step-free platforms", "label": "Station needs", "tags": ["access"]}
+    memory = made(call, "/api/v1/memory", body | {"namespace": "rider_12"})
+    made(call, "/api/v1/memory", {"value": "Pays by card", "namespace": "rider_12"})
+    made(call, "/api/v1/memory", body | {"namespace": "rider_13"})
+    query = {"query": "needs at a station", "object": "memory", "namespace": "rider_12"}
+    found = made(call, "/api/v1/search", query)
+    assert (found["items"][0], len(found["items"])) == (memory, 2)
+    first = found["results"][0]
+    assert (first["object"], first["item"]) == ("memory", memory)
+
+
+def test_concepts_what_is_searched(call: Call) -> None:
+    """S-CORE, memory: messages and memories are searched, state is not."""
+    state = {"clue": "submarine"}
+    made(call, "/api/v1/dialogue", {"message": TURN, "state": state, "label": "Trains"})
+    for kind, count in (("message", 1), ("dialogue", 1), ("memory", 0)):
+        found = made(
+            call, "/api/v1/search", {"query": "submarine", "object": kind, "explain": True}
+        )
+        assert [one["explain"]["words"] for one in found["results"]] == [0] * count
 
 
 def test_concepts_end_a_dialogue(call: Call) -> None:
@@ -471,3 +515,28 @@ def test_sdk_an_ended_dialogue_takes_no_message(call: Call) -> None:
     call("POST", f"/dialogue/{dialogue}/end", {})
     answer = call("POST", f"/message?dialogueId={dialogue}", TURN)
     assert refusal(answer) == (409, "DIALOGUE_ENDED")
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "expected"),
+    [
+        ("dialogue", {"limit": 10, "filter": {"tags": ["desk"]}}, {"d1", "d3"}),
+        ("dialogue", {"limit": 1, "filter": {"tags": ["desk"]}}, {"d1"}),
+        ("message", {"limit": 20}, {"m1", "m2", "m3"}),
+        ("memory", {}, {"k1", "k2", "k3"}),
+        ("memory", {"namespace": "rider_12"}, {"k3"}),
+    ],
+)
+def test_sdk_search_methods(call: Call, kind: str, options: Any, expected: set[str]) -> None:
+    """S-SDK and S-CORE: searchDialogues, searchMessages and searchMemories, and their options."""
+    for number, tag in enumerate(["desk", "kiosk", "desk"], 1):
+        turn = TURN | {"id": f"m{number}"}
+        label = "Lost luggage" if number == 1 else "A timetable"
+        body = {"id": f"d{number}", "message": turn, "tags": [tag], "label": label}
+        made(call, "/dialogue", body)
+        where = {"namespace": "rider_12"} if number == 3 else {}
+        made(call, "/memory", {"id": f"k{number}", "value": "Travels light"} | where)
+    query = {"query": "lost luggage", "object": kind}
+    found = made(call, "/api/v1/search", query | options)
+    assert {item["id"] for item in found["items"]} == expected
+    assert [result["item"] for result in found["results"]] == found["items"]

@@ -278,6 +278,41 @@ def test_delete_cannot_be_undone(call: Call) -> None:
     assert call("GET", "/memory").body["items"] == []
 
 
+# Search
+
+
+@pytest.mark.parametrize("value", ["Prefers aisle seats", {"seat": "aisle"}, ["aisle seat", 12]])
+def test_search_by_meaning(call: Call, value: Any) -> None:
+    """S-MEM, search and value types: a query and the object, nothing else; full memories come."""
+    memory = made(call, value=value, tags=["habits"], description="Said at the counter")
+    made(call, value="Speaks Estonian")
+    answer = call("POST", "/search", {"query": "seat preferences", "object": "memory"})
+    assert (answer.status, answer.body["items"][0]) == (200, memory)
+
+
+def test_search_narrowed_by_tags(call: Call) -> None:
+    """S-MEM, tagging: tags organise memories; a search may ask for them."""
+    made(call, value="Eats no fish", tags=["food", "health"], id="fish")
+    made(call, value="Eats late", tags=["habits"], id="late")
+    query = {"query": "what to eat", "object": "memory"}
+    for options, expected in (
+        ({}, {"fish", "late"}),
+        ({"tags": ["health"]}, {"fish"}),
+        ({"filter": {"tags": ["habits"]}}, {"late"}),
+    ):
+        items = call("POST", "/search", query | options).body["items"]
+        assert {item["id"] for item in items} == expected
+
+
+def test_deletion_removes_from_search(call: Call) -> None:
+    """S-MEM, delete: the memory leaves the results at once."""
+    made(call, id="rider_12_ui", value="Likes the night mode")
+    query = {"query": "night mode", "object": "memory"}
+    assert len(call("POST", "/search", query).body["items"]) == 1
+    call("DELETE", "/memory/rider_12_ui")
+    assert call("POST", "/search", query).body["items"] == []
+
+
 # The error tables, row by row. Two rows cannot be reached over HTTP: a missing id (the path holds
 # it) and 500, which is no answer to any request of ours.
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -129,6 +130,39 @@ def test_chat_log_names_what_is_wrong(example: Example) -> None:
     done = Example("http://127.0.0.1:1", example.key).run("chat_log.py")
     assert done.returncode == 1
     assert "no server answers" in done.stderr
+
+
+def test_search_finds_what_was_just_stored(example: Example) -> None:
+    example.run("chat_log.py")
+    done = example.run("search.py", "Whose wheel is bent?")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert re.fullmatch(r"0\.\d\d  \d{4}-\d\d-\d\d  Ada: My wheel is bent\.", lines[0])
+    assert len(lines) == 3
+    done = example.run("search.py", "Whose wheel is bent?", "--object=dialogue", "--since=last week")
+    dialogue, *matches = done.stdout.splitlines()
+    assert dialogue.endswith("  A bent wheel")
+    assert lines[0] in [match.strip() for match in matches]
+
+
+def test_search_names_what_is_wrong(example: Example) -> None:
+    done = example.run("search.py", "?", "--since", "someday")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "400 INVALID_PARAMETER" in done.stderr
+    done = Example("http://127.0.0.1:1", example.key).run("search.py", "?")
+    assert done.returncode == 1
+    assert "no server answers" in done.stderr
+
+
+def test_locomo_is_searched_as_soon_as_it_is_loaded(
+    example: Example, folder: Path, client: httpx.Client
+) -> None:
+    edit(folder / "8.json", lambda content: content["session_1"][1].update(text="I sold the boat"))
+    example.locomo("load", folder)
+    done = example.run("search.py", "What did Ben sell?", "--namespace", "locomo-8", "--limit", 1)
+    assert re.fullmatch(r"0\.\d\d  2023-05-01  Ben: I sold the boat\n", done.stdout)
+    body = {"query": "wheels", "object": "message", "namespace": "locomo-7", "limit": 100}
+    assert len(client.post("/search", json=body).json()["items"]) == sum(SIZES)
 
 
 def test_locomo_is_loaded_and_found_equal(example: Example, folder: Path) -> None:

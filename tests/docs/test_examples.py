@@ -139,7 +139,8 @@ def test_search_finds_what_was_just_stored(example: Example) -> None:
     lines = done.stdout.splitlines()
     assert re.fullmatch(r"0\.\d\d  \d{4}-\d\d-\d\d  Ada: My wheel is bent\.", lines[0])
     assert len(lines) == 3
-    done = example.run("search.py", "Whose wheel is bent?", "--object=dialogue", "--since=last week")
+    options = ("--object=dialogue", "--since=last week")
+    done = example.run("search.py", "Whose wheel is bent?", *options)
     dialogue, *matches = done.stdout.splitlines()
     assert dialogue.endswith("  A bent wheel")
     assert lines[0] in [match.strip() for match in matches]

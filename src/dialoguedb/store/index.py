@@ -15,9 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dialoguedb.embed import Embedder, EmbedderRefused
-from dialoguedb.errors import AdminError, DialogueDBError
-from dialoguedb.runtime import monotonic_s
+from dialoguedb.embed import Embedder
+from dialoguedb.errors import AdminError
 from dialoguedb.search import analyser
 from dialoguedb.search.blocks import Block, decode_block, pack
 from dialoguedb.search.entries import Key
@@ -34,6 +33,7 @@ from dialoguedb.search.parts import (
 )
 from dialoguedb.search.shelf import Place, Shelf
 from dialoguedb.store import statements
+from dialoguedb.store.asking import Asker
 from dialoguedb.store.protocol import Param, Row, Scope
 from dialoguedb.store.session import Session
 
@@ -45,8 +45,6 @@ OpenEmbedder = Callable[[str], Embedder]
 MOST_PENDING = 256
 #: Dead rows of a project that are not worth sweeping.
 MOST_DEAD = 10_000
-#: How long searches go without an embedder that has failed, seconds.
-_SILENT_S = 5.0
 #: Small blocks that are taken in together when a file is read, and what is not small.
 _TOGETHER = 64
 _LARGE = 1_024
@@ -99,8 +97,7 @@ class SearchIndex:
         self._wanted = wanted
         self._sql = {name: one.sql for name, one in statements.load("sqlite").items()}
         self._embedders: dict[str, Embedder | None] = {}
-        #: Until then searches do not ask an embedder that has failed, for each would wait for it.
-        self._silent_until_s = 0.0
+        self._asker = Asker()
         #: Guards what follows. The writer never waits for it: what it leaves is in the log.
         self._lock = threading.RLock()
         self._shelves: dict[str, Shelf] = {}
@@ -257,17 +254,7 @@ class SearchIndex:
         embedder = self.embedder(generation)
         if embedder is None or not generation.dimension:
             return None
-        if monotonic_s() < self._silent_until_s:
-            return None
-        try:
-            vector: NDArray[np.int8] = of_dimension(
-                embedder.embed([query]), embedder.name, generation.dimension
-            )[0]
-        except DialogueDBError as error:
-            log.warning("searches go by words alone: %s", error.message)
-            self._silent_until_s = monotonic_s() + _SILENT_S
-            return None
-        return vector
+        return self._asker.vector(embedder, generation.dimension, query)
 
     def embedder(self, generation: Generation) -> Embedder | None:
         """Give the embedder of a generation; None, and a line in the log, if it cannot be had."""
@@ -298,6 +285,12 @@ class SearchIndex:
 
     def lag(self) -> int:
         """Count the resources whose vectors are to come, as far as memory knows."""
+        if (self._arrived or self._pending) and self._lock.acquire(blocking=False):
+            try:
+                self._take_arrived()
+                self._take_pending()
+            finally:
+                self._lock.release()
         return sum(len(shelf.waiting()) for shelf in list(self._shelves.values()))
 
     def _catch_up(self, session: Session) -> None:
@@ -397,20 +390,6 @@ class SearchIndex:
 
     def _namespaces(self, spaces: Sequence[int]) -> dict[int, str]:
         return {space_id: self._names[space_id].namespace for space_id in spaces}
-
-
-def of_dimension(vectors: NDArray[np.int8], name: str, dimension: int) -> NDArray[np.int8]:
-    """Give vectors back if they have the dimension of their index.
-
-    Raises:
-        EmbedderRefused: they have another one, so they are another model's.
-    """
-    if vectors.shape[1] != dimension:
-        raise EmbedderRefused(
-            f"{name}: gives {vectors.shape[1]} dimensions, and its index has {dimension}; "
-            "`dialoguedb reindex` moves to another model"
-        )
-    return vectors
 
 
 def active(session: Session) -> Generation | None:

@@ -254,18 +254,18 @@ class SqliteStore:
             EmbedderUnavailable, EmbedderRefused: it cannot even tell the size of its vectors.
         """
         current = self.with_session(active)
-        embedder = None if current is None else self.index.embedder(current)
-        if current is None or embedder is None:
-            return None, 0, ()
-        dimension = current.dimension
-        if not dimension:
-            dimension = embedder.embed(["dimension"]).shape[1]
-            self.write(
-                None,
-                lambda tx: tx.run("index_measure", generation=current.number, dimension=dimension),
-            )
-            self.look_again()
         found = self.with_session(lambda session: self.index.waiting(session, most))
+        embedder = None if current is None else self.index.embedder(current)
+        if current is None or embedder is None or not found:
+            return None, 0, ()
+        if current.dimension:
+            return embedder, current.dimension, found
+        dimension = embedder.embed(["dimension"]).shape[1]
+        self.write(
+            None,
+            lambda tx: tx.run("index_measure", generation=current.number, dimension=dimension),
+        )
+        self.look_again()
         return embedder, dimension, found
 
     def with_session(self, act: Callable[[Session], T]) -> T:

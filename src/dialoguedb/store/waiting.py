@@ -13,7 +13,8 @@ from dialoguedb.embed import Embedder, EmbedderRefused, EmbedderUnavailable
 from dialoguedb.errors import DialogueDBError
 from dialoguedb.search.entries import VECTORS, Key
 from dialoguedb.search.indexer import Note, pieces_of
-from dialoguedb.store.index import Waiting, of_dimension
+from dialoguedb.store.asking import of_dimension
+from dialoguedb.store.index import Waiting
 from dialoguedb.store.protocol import ReadTx, Store, WriteTx
 from dialoguedb.store.sqlite import SqliteStore
 from dialoguedb.store.walking import note_of

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from random import Random
 from typing import Any
 from unittest.mock import patch
@@ -9,12 +10,13 @@ from unittest.mock import patch
 import msgspec
 import pytest
 
-from dialoguedb.engine import Caller
+from dialoguedb.engine import Caller, projects
 from dialoguedb.models import dialogues, memories
 from dialoguedb.search.shelf import Shelf
 from dialoguedb.store import index
 from property.search_oracle import VOCABULARY
 from property.search_world import World, answer_of, run
+from searching import Hashing, Tenant, opened
 
 
 @pytest.fixture(scope="module")
@@ -215,3 +217,18 @@ def test_a_search_that_failed_leaves_nothing_out_of_the_next(
         answer_of(world.stores[1], caller, request)
     assert failing.failed == 1
     assert len(answer_of(world.stores[1], caller, request)) == 2
+
+
+def test_a_project_that_has_been_erased_is_searched_in_vain(tmp_path: Path) -> None:
+    """Nothing of it is found, by its own process and by another; and nobody is alarmed."""
+    model = Hashing(inline=True)
+    with opened(tmp_path / "a.db", model) as store, opened(tmp_path / "a.db", model) as other:
+        tenant = Tenant(store)
+        tenant.call("dialogues.create", id="d", namespace="n", label="wheel")
+        tenant.say("d", "wheel", namespace="n")
+        there = tenant.through(other)
+        assert tenant.found("wheel") and there.found("wheel", "dialogue")
+        for _ in projects.delete(store, tenant.id):
+            pass
+        for kind in ("message", "dialogue", "memory"):
+            assert there.found("wheel", kind) == tenant.found("wheel", kind) == []

@@ -32,7 +32,7 @@ from dialoguedb.search.entries import (
 )
 from dialoguedb.search.finding import Probe, find
 from dialoguedb.search.merging import joined
-from dialoguedb.search.shelf import NONE, Shelf
+from dialoguedb.search.shelf import NEVER, NONE, Shelf
 from search.shelf_model import DIMENSION, SPACES, STATES, Change, Model
 
 FIXED = settings(derandomize=True, deadline=None, database=None, max_examples=150)
@@ -79,7 +79,7 @@ def take(shelf: Shelf, log: Log, *, together: bool) -> None:
 def row_of(shelf: Shelf) -> dict[Key, int]:
     """The living rows, by what they stand for; nothing stands twice."""
     found: dict[Key, int] = {}
-    for row in np.flatnonzero(shelf.alive.first(shelf.size)).tolist():
+    for row in np.flatnonzero(shelf.died.first(shelf.size) == NEVER).tolist():
         place = shelf.place(row)
         key = Key(place.space_id, place.kind, place.owner, place.sequence)
         assert key not in found, f"{key} is there twice"
@@ -410,6 +410,34 @@ def test_readers_see_all_that_was_there_and_nothing_that_is_not(segment: int) ->
     assert not readers.wrong
     assert readers.rounds > 0
     check(shelf, model)
+
+
+@pytest.mark.parametrize("kind", [MESSAGE, MEMORY, DIALOGUE])
+def test_readers_find_what_is_being_tagged(segment: int, kind: int) -> None:
+    """A resource that is indexed anew is there once for every search, as it was or as it is."""
+    shelf = Shelf(DIMENSION)
+
+    def put(number: int, tag: str) -> tuple[int, Entry]:
+        entry = Entry(PUT, kind, f"r{number}", terms=["p"], counts=b"\1", facets=[f"t\0s{tag}"])
+        if kind == MESSAGE:
+            entry.dialogue_id, entry.sequence = "d", number
+        return 4, entry
+
+    dialogue = Entry(PUT, DIALOGUE, "d", terms=["p"], counts=b"\1")
+    there = 20
+    shelf.add(pack([put(n, "a") for n in range(1, there + 1)], DIMENSION), SPACES)
+    if kind == MESSAGE:
+        shelf.add(pack([(4, dialogue)], DIMENSION), SPACES)
+    probe = Probe(kind, ["p"], np.ones(DIMENSION, np.int8), Conditions(), None, 10**6)
+
+    def look(_: Probe) -> None:
+        assert len(find(shelf, probe)) == there
+
+    with Readers(shelf, [probe], look) as readers:
+        for turn in range(400):
+            shelf.add(pack([put(turn % there + 1, "ab"[turn % 2])], DIMENSION), SPACES)
+    assert not readers.wrong
+    assert readers.rounds > 0
 
 
 def test_readers_survive_whatever_happens(segment: int) -> None:

@@ -60,7 +60,7 @@ def _found(tx: ReadTx, project_id: str, asked: Question) -> list[_Item]:
         conditions=asked.conditions,
         limit=asked.limit + _SPARE,
     )
-    spaces: dict[int, ReadTx] = {}
+    spaces: dict[int, ReadTx | None] = {}
     while True:
         hits = tx.search(query)
         items: list[_Item] = []
@@ -68,7 +68,8 @@ def _found(tx: ReadTx, project_id: str, asked: Question) -> list[_Item]:
             space_id = hit.place.space_id
             if space_id not in spaces:
                 spaces[space_id] = tx.within(space_id)
-            item = _item(spaces[space_id], project_id, asked, hit)
+            space = spaces[space_id]
+            item = None if space is None else _item(space, project_id, asked, hit)
             if item is not None:
                 items.append(item)
             if len(items) == asked.limit:

@@ -123,7 +123,8 @@ class _View:
 
     def of_kind(self, kind: int) -> Mask:
         """Tell which positions hold a living resource of a kind, and of the space."""
-        mask: Mask = self.take(self.shelf.alive) & (self.take(self.shelf.kind) == kind)
+        alive = self.take(self.shelf.died) > self.all_rows
+        mask: Mask = alive & (self.take(self.shelf.kind) == kind)
         if self.rows is None and self.space_id is not None:
             mask &= self.take(self.shelf.space) == self.space_id
         return mask
@@ -413,9 +414,9 @@ def _find_dialogues(view: _View, probe: Probe) -> list[Hit]:
     allowed = view.of_kind(DIALOGUE) & _mask(view, conditions, DIALOGUE)
     own_positions = np.flatnonzero(allowed)
     owners = view.take(shelf.owner)
-    is_allowed = np.zeros(shelf.owner.size and len(shelf.owner_names), np.bool_)
-    is_allowed[owners[own_positions]] = True
-    heard = view.of_kind(MESSAGE) & is_allowed[owners]
+    own_rows = np.full(len(shelf.owner_names), NONE)
+    own_rows[owners[own_positions]] = view.at(own_positions)
+    heard = view.of_kind(MESSAGE) & (own_rows[owners] != NONE)
     if conditions.has_image:
         heard &= view.take(shelf.image)
     most = CANDIDATES
@@ -432,13 +433,20 @@ def _find_dialogues(view: _View, probe: Probe) -> list[Hit]:
         mine = best.setdefault(int(owners[said.positions[place]]), [])
         if len(mine) < MATCHES:
             mine.append(place)
-    hits = list(_dialogue_hits(view, said, labels, best, images_only=bool(conditions.has_image)))
+    images_only = bool(conditions.has_image)
+    hits = list(_dialogue_hits(view, said, labels, best, own_rows, images_only=images_only))
     hits.sort(key=lambda hit: (-hit.relevance, -hit.place.created, hit.place.owner))
     return hits[: probe.limit]
 
 
 def _dialogue_hits(
-    view: _View, said: _Ranked, labels: _Ranked, best: dict[int, list[int]], *, images_only: bool
+    view: _View,
+    said: _Ranked,
+    labels: _Ranked,
+    best: dict[int, list[int]],
+    own_rows: Rows,
+    *,
+    images_only: bool,
 ) -> Iterator[Hit]:
     shelf = view.shelf
     by_label = dict(
@@ -449,8 +457,7 @@ def _dialogue_hits(
         )
     )
     for number in by_label.keys() | best.keys():
-        row = int(shelf.own_row.array[number])
-        if row == NONE or row >= view.all_rows or (images_only and number not in best):
+        if images_only and number not in best:
             continue
         matches = tuple(
             hit for place in best.get(number, ()) if (hit := said.hit(view, place)).relevance > 0
@@ -463,4 +470,4 @@ def _dialogue_hits(
         )
         if leading is None:
             leading = said.hit(view, best[number][0])
-        yield leading._replace(place=shelf.place(row), matches=matches)
+        yield leading._replace(place=shelf.place(int(own_rows[number])), matches=matches)

@@ -17,6 +17,8 @@ from dialoguedb.search.entries import DIALOGUE, KEPT, MEMORY, MESSAGE, PENDING, 
 Rows = NDArray[np.int64]
 _KINDS = 3
 NONE = -1
+#: When a row dies that lives.
+NEVER = np.iinfo(np.int32).max
 
 
 class Space:
@@ -64,9 +66,11 @@ class Shelf:
     Attributes:
         size: rows that readers may look at; take it once, before anything else.
         lock: held by whoever changes the shelf.
-        space, kind, owner, sequence, created, modified, image, state, alive, length, previous,
+        space, kind, owner, sequence, created, modified, image, state, died, length, previous,
             following: columns of the rows. `previous` and `following` are the neighbours of a
-            message in its dialogue by (created, sequence), NONE at its ends.
+            message in its dialogue by (created, sequence), NONE at its ends. `died` is the size
+            from which on a row is no more, so that a reader sees it until it sees what took its
+            place.
         words, tags: the terms and facets of each row.
         vectors: of each row's text, the first piece; zeros where there is none.
         pieces, piece_row: vectors of further pieces, and the row that each belongs to.
@@ -83,7 +87,7 @@ class Shelf:
         self.owner, self.sequence = Column(np.int32), Column(np.int64)
         self.created, self.modified = Column(np.int64), Column(np.int64)
         self.image, self.state = Column(np.bool_), Column(np.uint8)
-        self.alive, self.length = Column(np.bool_), Column(np.int32)
+        self.died, self.length = Column(np.int32), Column(np.int32)
         self.previous, self.following = Column(np.int32), Column(np.int32)
         self.words, self.tags = WordLists(), WordLists()
         self.vectors = Vectors(dimension)
@@ -100,6 +104,7 @@ class Shelf:
         self.docs = [0] * _KINDS
         self.length_total = [0] * _KINDS
         self.dead = 0
+        self._size_after = 0
 
     # ── what is asked ────────────────────────────────────────────────────────────────────────
 
@@ -122,7 +127,9 @@ class Shelf:
     def waiting(self) -> Rows:
         """Give the rows whose vectors are to come."""
         count = self.size
-        return np.flatnonzero(self.alive.first(count) & (self.state.first(count) == PENDING))
+        return np.flatnonzero(
+            (self.died.first(count) == NEVER) & (self.state.first(count) == PENDING)
+        )
 
     def entries(self, space_id: int) -> Iterable[Entry]:
         """Give what the index holds of a space, for comparing; words come in their own order."""
@@ -134,7 +141,7 @@ class Shelf:
         for piece, row in enumerate(self.piece_row.first(self.piece_row.size).tolist()):
             further.setdefault(row, []).append(self.pieces.row(piece).tobytes())
         for row in space.rows.first(space.rows.size).tolist():
-            if not self.alive.array[row]:
+            if self.died.array[row] != NEVER:
                 continue
             place = self.place(row)
             found, counts = self.words.of_row(row)
@@ -174,6 +181,7 @@ class Shelf:
             for space_id in block.spaces:
                 if space_id not in self.spaces:
                     self.spaces[space_id] = Space(namespaces[space_id])
+            self._size_after = self.space.size + block.count
             self._remove(block.gone)
             if block.count:
                 self._append(block)
@@ -217,7 +225,7 @@ class Shelf:
             (self.modified, times[:, 2]),
             (self.image, images_of(block)),
             (self.state, states),
-            (self.alive, np.ones(block.count, np.bool_)),
+            (self.died, np.full(block.count, NEVER)),
             (self.length, lengths),
             (self.previous, np.full(block.count, NONE)),
             (self.following, np.full(block.count, NONE)),
@@ -297,7 +305,7 @@ class Shelf:
         """Give the living rows of a dialogue's messages."""
         rows = space.rows.first(space.rows.size)
         mine = (self.owner.array[rows] == owner) & (self.kind.array[rows] == MESSAGE)
-        found: Rows = rows[mine & self.alive.array[rows]]
+        found: Rows = rows[mine & (self.died.array[rows] == NEVER)]
         return found
 
     def _message_row(self, space: Space, owner: int, sequence: int) -> int:
@@ -401,9 +409,9 @@ class Shelf:
     def _kill(self, rows: Iterable[int]) -> None:
         """Take rows out: readers pass over them, their neighbours meet."""
         for row in rows:
-            if not self.alive.array[row]:
+            if self.died.array[row] != NEVER:
                 continue
-            self.alive.array[row] = False
+            self.died.array[row] = self._size_after
             self.dead += 1
             space = self.spaces[int(self.space.array[row])]
             one = slice(row, row + 1)

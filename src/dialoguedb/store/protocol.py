@@ -85,8 +85,8 @@ class ReadTx(Protocol):
         this snapshot: what it names may not be found, or not pass.
         """
 
-    def within(self, space_id: int) -> "ReadTx":
-        """Read in one space of the project, as a search has named it."""
+    def within(self, space_id: int) -> "ReadTx | None":
+        """Read in one space of the project, as a search has named it; None when it is gone."""
 
 
 class WriteTx(ReadTx, Protocol):

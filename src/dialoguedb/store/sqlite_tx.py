@@ -181,11 +181,13 @@ class Tx:
         )
         return find(shelf, probe)
 
-    def within(self, space_id: int) -> "Tx":
+    def within(self, space_id: int) -> "Tx | None":
         """See `protocol.ReadTx`."""
         project_id = (self._project or self.scope).project_id
         found = self._session.all(self._statements["index_space"].sql, {"space_id": space_id})
-        if not found or found[0][1] != project_id:
+        if not found:
+            return None
+        if found[0][1] != project_id:
             raise WallBroken(f"a search of project {project_id} gave a row of space {space_id}")
         scope = Scope(project_id, found[0][2])
         tx = Tx(self._session, scope, self.runtime, self._index, self._most_bytes)

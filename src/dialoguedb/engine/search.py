@@ -1,13 +1,15 @@
 """Search: by words and by meaning, over messages, dialogues and memories (contract 8)."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 from msgspec import UNSET, Raw
 
 from dialoguedb.engine.caller import Caller, Task
 from dialoguedb.models import documents
+from dialoguedb.models.dialogues import Dialogue
+from dialoguedb.models.memories import Memory
 from dialoguedb.models.messages import Message
 from dialoguedb.models.search import MessageMatch, Result, Search, SearchAnswer, SearchByQuery
 from dialoguedb.search import analyser, texts
@@ -16,6 +18,9 @@ from dialoguedb.search.entries import DIALOGUE, MEMORY, MESSAGE
 from dialoguedb.search.filters import Question, question
 from dialoguedb.search.finding import Hit
 from dialoguedb.store import dialogues, memories, messages
+from dialoguedb.store.dialogues import Stored
+from dialoguedb.store.memories import StoredMemory
+from dialoguedb.store.messages import StoredMessage
 from dialoguedb.store.protocol import Query, ReadTx, Scope, WholeProject
 
 _KINDS = {"message": MESSAGE, "dialogue": DIALOGUE, "memory": MEMORY}
@@ -106,12 +111,7 @@ def _message(
     row = messages.at(tx, place.owner, place.created, place.sequence)
     if row is None:
         return None
-    facts = Facts(
-        created_ms=row.created,
-        modified_ms=row.modified,
-        tags=documents.plain(row.tags),
-        metadata=documents.plain(row.metadata),
-        namespace=tx.scope.namespace,
+    facts = _facts(tx, row)._replace(
         has_image=texts.has_image(row.content),
         dialogue_id=row.dialogue_id,
         thread_of=_parent(tx, row.dialogue_id) if conditions.thread_of else None,
@@ -126,16 +126,11 @@ def _parent(tx: ReadTx, dialogue_id: str) -> str | None:
 
 def _dialogue(
     tx: ReadTx, project_id: str, conditions: Conditions, hit: Hit
-) -> tuple[Any, Facts] | None:
+) -> tuple[Dialogue, Facts] | None:
     row = dialogues.get(tx, hit.place.owner)
     if row is None:
         return None
-    facts = Facts(
-        created_ms=row.created,
-        modified_ms=row.modified,
-        tags=documents.plain(row.tags),
-        metadata=documents.plain(row.metadata),
-        namespace=tx.scope.namespace,
+    facts = _facts(tx, row)._replace(
         # False changes nothing on a dialogue; True has been held against its matches (8.4).
         has_image=bool(conditions.has_image),
         dialogue_id=row.id,
@@ -146,18 +141,20 @@ def _dialogue(
 
 def _memory(
     tx: ReadTx, project_id: str, conditions: Conditions, hit: Hit
-) -> tuple[Any, Facts] | None:
+) -> tuple[Memory, Facts] | None:
     row = memories.get(tx, hit.place.owner)
-    if row is None:
-        return None
-    facts = Facts(
+    return None if row is None else (memories.of_row(row, tx.scope.namespace), _facts(tx, row))
+
+
+def _facts(tx: ReadTx, row: StoredMessage | Stored | StoredMemory) -> Facts:
+    """Give what conditions are held against, as far as every resource has it."""
+    return Facts(
         created_ms=row.created,
         modified_ms=row.modified,
         tags=documents.plain(row.tags),
         metadata=documents.plain(row.metadata),
         namespace=tx.scope.namespace,
     )
-    return memories.of_row(row, tx.scope.namespace), facts
 
 
 def _matches(tx: ReadTx, asked: Question, hit: Hit) -> Iterator[MessageMatch]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import httpx
 import numpy as np
 import pytest
 
@@ -228,6 +229,16 @@ class Cosines:
         )
 
 
+def store_texts(client: httpx.Client) -> None:
+    """A dialogue of 64 messages in a namespace, and an empty one beside it."""
+    client.post("/dialogue", json={"id": "w"}).raise_for_status()
+    client.post("/dialogue", json={"id": "d", "namespace": "asked"}).raise_for_status()
+    for _ in range(16):
+        said = [{"role": "user", "content": text} for text in TEXTS]
+        where = {"dialogueId": "d", "namespace": "asked"}
+        client.post("/messages", params=where, json=said).raise_for_status()
+
+
 def test_a_live_server_moves_to_another_model(
     endpoint: Endpoint, serve: Serve, tmp_path: Path
 ) -> None:
@@ -263,12 +274,7 @@ def test_a_live_server_moves_to_another_model(
                     problems.append(f"{said} was not found")
 
     with server.client() as client:
-        client.post("/dialogue", json={"id": "w"}).raise_for_status()
-        client.post("/dialogue", json={"id": "d", "namespace": "asked"}).raise_for_status()
-        for _ in range(16):
-            said = [{"role": "user", "content": text} for text in TEXTS]
-            where = {"dialogueId": "d", "namespace": "asked"}
-            client.post("/messages", params=where, json=said).raise_for_status()
+        store_texts(client)
     threads = [threading.Thread(target=search), threading.Thread(target=write)]
     for thread in threads:
         thread.start()

@@ -24,8 +24,8 @@ BIN = Path(sys.executable).parent
 #: Imports every module of the package and tells what that did besides.
 IMPORT_ALL = """
 import importlib, os, pkgutil, sys, threading
-import apsw, cryptography.x509, httpx, msgspec, numpy, prometheus_client, simsimd, Stemmer
-import starlette.routing, typer, uvicorn
+import apsw, cryptography.x509, httpx, model2vec, msgspec, numpy, prometheus_client, simsimd
+import Stemmer, starlette.routing, typer, uvicorn
 import uvicorn.protocols.http.httptools_impl
 acts = []
 def hook(event, arguments):

@@ -125,7 +125,7 @@ class Filling:
             except EmbedderRefused as error:
                 if not error.because_of_texts:
                     raise
-                log.error("a text of %s is found by its words alone: %s", one.key.owner, error)
+                log.error("a text is refused, and found by its words alone: %s", error.message)
                 self.refused.add(one.key)
                 there += 1
         return there

@@ -5,7 +5,9 @@ walked once more, field by field, so that its answer names everything that is wr
 """
 
 import difflib
+import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from types import UnionType
 from typing import Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
@@ -166,6 +168,8 @@ class RequestReader:
             request = self._from_parameters(given)
         else:
             request = self._from_body(body, given)
+            if not self.operation.writes:
+                _refuse_twice(body)
         for field in self._required:
             value = getattr(request, field.name)
             if value is UNSET or (field.many and not value):
@@ -280,6 +284,15 @@ class RequestReader:
         request = self._addressed(self._decode(msgspec.json.encode(kept)), given)
         _agree(walk.stated, request)
         return request
+
+
+def _refuse_twice(body: bytes) -> None:
+    """Refuse a body that gives a field twice: of two filters, one would be dropped."""
+    pairs: list[tuple[str, Any]] = json.loads(body, object_pairs_hook=list)
+    given = Counter(wire for wire, _ in pairs)
+    twice = [_differs(wire, "it is given twice") for wire, count in given.items() if count > 1]
+    if twice:
+        raise together(twice)
 
 
 def _agree(stated: Iterable[tuple[str, str, object]], request: Struct) -> None:

@@ -252,6 +252,8 @@ def test_query_and_object_are_required_of_a_url(shop: httpx.Client) -> None:
         ({"explain": "yes"}, ["explain"]),
         ({"timezone": "Mars/Olympus"}, ["timezone"]),
         ({"timezone": ""}, ["timezone"]),
+        ({"timezone": "localtime"}, ["timezone"]),
+        ({"timezone": "posixrules"}, ["timezone"]),
         ({"namespace": "a b"}, ["namespace"]),
         ({"dialogueId": ""}, ["dialogueId"]),
         ({"threadOf": "a/b"}, ["threadOf"]),
@@ -321,6 +323,10 @@ def test_a_filter_beside_the_body_is_not_lost(shop: httpx.Client) -> None:
         '"filter": {"created": {"gte": "2025", "gte": "2024"}}',
         '"metadata": {"a": 1, "a": 2}',
         '"tags": {"$in": ["a"], "$in": ["b"]}',
+        '"tags": ["a"], "tags": ["b"]',
+        '"namespace": "n1", "namespace": ""',
+        '"limit": 1, "limit": 1',
+        '"query": "y"',
     ],
 )
 def test_a_key_that_is_given_twice_is_refused(shop: httpx.Client, member: str) -> None:

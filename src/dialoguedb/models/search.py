@@ -17,8 +17,11 @@ from dialoguedb.models.messages import Message
 
 MAX_RESULTS = 100  # contract 1.5
 _WHITE = " \t\r\n"
-#: The files of the zone database whose names are those of IANA; it has others beside them.
-_ZONE_NAME = re.compile(r"(?!posix/|right/)[A-Za-z][\w+-]*(?:/[\w+-]+)*", re.ASCII)
+#: The files of the zone database whose names are those of IANA; it has others beside them, two of
+#: which are whatever the machine's zone is.
+_ZONE_NAME = re.compile(
+    r"(?!posix/|right/|posixrules|localtime)[A-Za-z][\w+-]*(?:/[\w+-]+)*", re.ASCII
+)
 
 
 @lru_cache(maxsize=64)

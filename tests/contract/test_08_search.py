@@ -148,6 +148,18 @@ def test_ten_are_found_unless_told_and_no_more_than_a_hundred(api: httpx.Client)
 
 
 @pytest.mark.parametrize("kind", ["message", "dialogue"])
+def test_an_answer_ends_before_it_passes_8_mib(api: httpx.Client, kind: str) -> None:
+    """1.5: of resources and matches together; one is always there."""
+    long = "x" * 3_000_000
+    for number in range(4):
+        say(api, f"d{number}", f"stone {long}")
+    assert len(ids(search(api, "stone", kind))) == 2
+    assert len(ids(search(api, "stone", kind, limit=1))) == 1
+    say(api, "largest", "granite " + "x" * (8 * 1024**2 - 10))
+    assert len(ids(search(api, "granite", kind))) == 1
+
+
+@pytest.mark.parametrize("kind", ["message", "dialogue"])
 @pytest.mark.parametrize("by", ["created", "modified"])
 def test_the_most_relevant_are_chosen_then_sorted(api: httpx.Client, kind: str, by: str) -> None:
     """8.1: `orderBy` sorts the chosen page; it does not choose it.

@@ -9,6 +9,7 @@ from msgspec import UNSET, Raw
 from dialoguedb.engine.caller import Caller, Task
 from dialoguedb.models import documents
 from dialoguedb.models.dialogues import Dialogue
+from dialoguedb.models.limits import MAX_PAGE_BYTES
 from dialoguedb.models.memories import Memory
 from dialoguedb.models.messages import Message
 from dialoguedb.models.search import MessageMatch, Result, Search, SearchAnswer, SearchByQuery
@@ -29,11 +30,12 @@ _SPARE = 8
 
 
 class _Item(NamedTuple):
-    """A resource that was found, and what orders the page."""
+    """A resource that was found, what orders the page, and what it adds to it."""
 
     result: Result
     created_ms: int
     modified_ms: int
+    size_bytes: int
 
 
 def find(caller: Caller, request: Search | SearchByQuery) -> Task[SearchAnswer]:
@@ -57,7 +59,7 @@ find_by_query = find
 
 
 def _found(tx: ReadTx, project_id: str, asked: Question) -> list[_Item]:
-    """Give the items of the page, the most relevant first."""
+    """Give the items of the page, the most relevant first; it ends before it passes 8 MiB (1.5)."""
     query = Query(
         kind=_KINDS[asked.object],
         text=asked.query,
@@ -69,14 +71,19 @@ def _found(tx: ReadTx, project_id: str, asked: Question) -> list[_Item]:
     while True:
         hits = tx.search(query)
         items: list[_Item] = []
+        size = 0
         for hit in hits:
             space_id = hit.place.space_id
             if space_id not in spaces:
                 spaces[space_id] = tx.within(space_id)
             space = spaces[space_id]
             item = None if space is None else _item(space, project_id, asked, hit)
-            if item is not None:
-                items.append(item)
+            if item is None:
+                continue
+            size += item.size_bytes
+            if items and size > MAX_PAGE_BYTES:
+                return items
+            items.append(item)
             if len(items) == asked.limit:
                 return items
         # Fewer than were asked for are all that pass; some may have gone since they were indexed.
@@ -98,10 +105,12 @@ def _item(space: ReadTx, project_id: str, asked: Question, hit: Hit) -> _Item | 
         item=Raw(msgspec.json.encode(item)),
         explain=_parts(hit) if asked.explain else UNSET,
     )
+    size = len(result.item)
     if hit.place.kind == DIALOGUE:
         matches = list(_matches(space, asked, hit))
         result.matches = matches or UNSET
-    return _Item(result, facts.created_ms, facts.modified_ms)
+        size += sum(match.item.content_length for match in matches)
+    return _Item(result, facts.created_ms, facts.modified_ms, size)
 
 
 def _message(

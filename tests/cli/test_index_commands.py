@@ -17,6 +17,7 @@ import httpx
 import numpy as np
 import pytest
 
+from cli.test_cli import in_terminal
 from dialoguedb.embed import Embedder, open_embedder
 from dialoguedb.search import ranking, texts
 from dialoguedb.store.index import active
@@ -433,6 +434,15 @@ def test_help_teaches(command: str, mentions: list[str]) -> None:
     done = cli(command, "--help", env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
     assert done.returncode == 0
     assert [word for word in mentions if word not in done.stdout.lower()] == []
+
+
+def test_a_terminal_shows_how_far_it_is(db: Path) -> None:
+    """A bar with counts, and then the outcome."""
+    for command, what in ((["verify"], "comparing"), (["reindex", "--repair"], "indexing")):
+        status, screen = in_terminal(*command, "--db", str(db))
+        assert status == 0
+        assert re.search(rf"{what} .*\b14/14\b", screen), screen
+        assert screen.rstrip().splitlines()[-1].startswith("The search index is")
 
 
 def test_an_encrypted_file_is_compared_and_rebuilt(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ log = logging.getLogger("dialoguedb.store")
 #: Opens the embedder of a setting, such as `static`.
 OpenEmbedder = Callable[[str], Embedder]
 #: Entries that wait in memory to be taken into the shelves together.
-MOST_PENDING = 256
+MOST_PENDING = 2048
 #: Dead rows of a project that are not worth sweeping.
 MOST_DEAD = 10_000
 #: Small blocks that are taken in together when a file is read, and what is not small.

@@ -145,8 +145,12 @@ class Filler:
     def _run(self) -> None:
         pause_s = FIRST_PAUSE_S
         idle = 0
+        loaded = False
         while not self._closing.is_set():
             try:
+                if not loaded:
+                    self._store.load_index()
+                    loaded = True
                 worked = self._filling.step()
                 pause_s = FIRST_PAUSE_S
                 wait_s = 0.0 if worked else IDLE_S

@@ -1,6 +1,7 @@
 """Whose words count in a search, and that a query is only text."""
 
 import json
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
@@ -12,6 +13,8 @@ import pytest
 
 from dialoguedb.engine import Caller, projects
 from dialoguedb.models import dialogues, memories
+from dialoguedb.search import analyser
+from dialoguedb.search.analyser import terms
 from dialoguedb.search.shelf import Shelf
 from dialoguedb.store import index
 from property.search_oracle import VOCABULARY
@@ -232,3 +235,21 @@ def test_a_project_that_has_been_erased_is_searched_in_vain(tmp_path: Path) -> N
             pass
         for kind in ("message", "dialogue", "memory"):
             assert there.found("wheel", kind) == tenant.found("wheel", kind) == []
+
+
+def test_a_long_text_is_analysed_before_its_transaction(tmp_path: Path) -> None:
+    """Others can write meanwhile; and it is found by any of its words all the same."""
+    model = Hashing(inline=True)
+    analysed: list[bool] = []
+
+    def watched(text: str) -> list[str]:
+        analysed.append(threading.current_thread() is threading.main_thread())
+        return terms(text)
+
+    with opened(tmp_path / "a.db", model) as store, patch.object(analyser, "terms", watched):
+        tenant = Tenant(store)
+        tenant.call("dialogues.create", id="d")
+        tenant.say("d", f"zanzibar {'and so on ' * 20_000} timbuktu")
+        tenant.say("d", "short")
+        assert analysed.count(True) == 1
+        assert len(tenant.found("timbuktu")[0]["content"]) > 200_000

@@ -29,22 +29,31 @@ from dialoguedb.models.messages import (
     UpdateMessage,
 )
 from dialoguedb.models.times import EARLIEST_MS, parse_instant, text_of
+from dialoguedb.search import texts
+from dialoguedb.search.indexer import words_of
 from dialoguedb.store import changes, claims, dialogues
 from dialoguedb.store import messages as stored
 from dialoguedb.store.messages import Draft, Place, StoredMessage
 from dialoguedb.store.protocol import ReadTx, Scope, WriteTx
 
+#: Characters of content from which on it is analysed before the transaction: others write then.
+LONG_TEXT = 65_536
+
 
 def draft(message: NewMessage) -> Draft:
     """Prepare a checked message for the store, outside any transaction."""
+    name = None if message.name is UNSET else message.name
+    measured = content.measure(message.content)
+    is_long = len(measured.text) > LONG_TEXT
     return Draft(
         id=None if message.id is UNSET else message.id,
         role=message.role,
-        name=None if message.name is UNSET else message.name,
-        content=content.measure(message.content),
+        name=name,
+        content=measured,
         metadata=EMPTY_OBJECT if message.metadata is UNSET else documents.compact(message.metadata),
         tags=documents.text_of(message.tags) if message.tags else EMPTY_ARRAY,
         created_ms=None if message.created is UNSET else parse_instant(message.created),
+        words=words_of(texts.of_message(measured.text, name)) if is_long else None,
     )
 
 
@@ -97,8 +106,8 @@ def insert(
         modified_ms = max(numbers.now_ms, created_ms)
         new.append((message_id, one, Place(dialogue_id, sequence, created_ms, modified_ms)))
     rows = stored.insert(tx, new)
-    for row in rows:
-        changes.message(tx, row, numbers.now_ms)
+    for row, one in zip(rows, drafts, strict=True):
+        changes.message(tx, row, numbers.now_ms, one.words)
     return [stored.of_row(row, tx.scope.namespace) for row in rows]
 
 

@@ -62,7 +62,7 @@ def _found(tx: ReadTx, project_id: str, asked: Question) -> list[_Item]:
     """Give the items of the page, the most relevant first; it ends before it passes 8 MiB (1.5)."""
     query = Query(
         kind=_KINDS[asked.object],
-        text=asked.query,
+        text=asked.query[: analyser.MAX_QUERY_CHARACTERS],
         terms=analyser.query_terms(asked.query),
         conditions=asked.conditions,
         limit=asked.limit + _SPARE,

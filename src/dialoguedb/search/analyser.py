@@ -33,6 +33,8 @@ VERSION: Final = 1
 MAX_TERM_CHARACTERS: Final = 64
 #: Of a question with more distinct terms, the first ones count.
 MAX_QUERY_TERMS: Final = 64
+#: What is asked beyond these is not looked at.
+MAX_QUERY_CHARACTERS: Final = 65_536
 #: Chunks that are remembered: some 8 MB. All are forgotten when it is full; they are back soon.
 MAX_KNOWN_CHUNKS: Final = 32_768
 #: A longer chunk is not remembered, since it hardly comes again.
@@ -157,12 +159,14 @@ def terms(text: str) -> list[str]:
 def query_terms(text: str) -> list[str]:
     """Give the distinct terms of a question, in its order, at most `MAX_QUERY_TERMS`.
 
+    Only the first `MAX_QUERY_CHARACTERS` are looked at.
+
     Stop words and question words are left out, unless there are no others. All that is given is
     among the `terms` of the same text.
     """
     chosen: dict[str, None] = {}
     small: dict[str, None] = {}
-    for term in _asked(text):
+    for term in _asked(text[:MAX_QUERY_CHARACTERS]):
         (small if term in STOP_TERMS else chosen)[term] = None
         if len(chosen) == MAX_QUERY_TERMS:
             break

@@ -24,6 +24,31 @@ from dialoguedb.search.entries import (
 Embed = Callable[[Sequence[str]], NDArray[np.int8]]
 
 
+class Words(NamedTuple):
+    """What a text comes to.
+
+    Attributes:
+        terms: its distinct words.
+        counts: how often each occurs, a byte each.
+        pieces: what of it gets a vector each.
+    """
+
+    terms: list[str]
+    counts: bytes
+    pieces: list[str]
+
+
+def words_of(text: texts.Text) -> Words:
+    """Analyse a text; up to a second for a megabyte."""
+    terms = analyser.terms(text.words)
+    counted = Counter(terms)
+    if len(terms) <= MOST_REPEATS:
+        counts = bytes(counted.values())
+    else:
+        counts = bytes(min(count, MOST_REPEATS) for count in counted.values())
+    return Words(list(counted), counts, texts.pieces(text.embedded))
+
+
 class Note(NamedTuple):
     """What has happened to a resource, with all that its entry is made of.
 
@@ -44,6 +69,8 @@ class Note(NamedTuple):
         parent: the dialogue that a thread belongs to.
         same_text: whether it has been indexed before with the same text.
         vectors: those that have come, see `Entry`.
+        words: what the text comes to, if that is known; a long text is analysed outside the
+            transaction.
     """
 
     what: int
@@ -62,6 +89,7 @@ class Note(NamedTuple):
     parent: str = ""
     same_text: bool = False
     vectors: bytes = b""
+    words: Words | None = None
 
 
 class Indexer:
@@ -114,22 +142,15 @@ def _entry(note: Note) -> tuple[Entry, list[str]]:
     )
     if note.what != PUT:
         return entry, []
-    text = text_of(note)
-    terms = analyser.terms(text.words)
-    counted = Counter(terms)
-    entry.terms = list(counted)
-    if len(terms) <= MOST_REPEATS:
-        entry.counts = bytes(counted.values())
-    else:
-        entry.counts = bytes(min(count, MOST_REPEATS) for count in counted.values())
+    words = note.words or words_of(text_of(note))
+    entry.terms, entry.counts = words.terms, words.counts
     entry.facets = facets.of_resource(note.tags, note.metadata)
     if note.kind == MESSAGE and note.name:
         speaker = dict.fromkeys(analyser.terms(note.name))
         entry.facets += [facets.facet(facets.SPEAKER, term) for term in speaker]
     entry.has_image = note.kind == MESSAGE and texts.has_image(note.text)
-    pieces = texts.pieces(text.embedded)
-    entry.state = PENDING if pieces else NO_TEXT
-    return entry, pieces
+    entry.state = PENDING if words.pieces else NO_TEXT
+    return entry, words.pieces
 
 
 def pieces_of(note: Note) -> list[str]:

@@ -6,16 +6,16 @@ Every change of a resource is noted here, in the transaction that makes it.
 from collections.abc import Sequence
 
 from dialoguedb.search.entries import DELETE, DIALOGUE, MEMORY, MESSAGE, PUT
-from dialoguedb.search.indexer import Note
+from dialoguedb.search.indexer import Note, Words
 from dialoguedb.store.dialogues import Stored
 from dialoguedb.store.memories import StoredMemory
 from dialoguedb.store.messages import StoredMessage
 from dialoguedb.store.protocol import WriteTx
 
 
-def message(tx: WriteTx, row: StoredMessage, now_ms: int) -> None:
+def message(tx: WriteTx, row: StoredMessage, now_ms: int, words: Words | None = None) -> None:
     """Note a new message; its dialogue was modified at `now_ms`."""
-    tx.note(message_note(row, at_ms=now_ms))
+    tx.note(message_note(row, at_ms=now_ms)._replace(words=words))
 
 
 def message_tagged(tx: WriteTx, row: StoredMessage) -> None:

@@ -10,11 +10,15 @@ from dialoguedb.models.content import PREVIEW_CHARACTERS, Content
 from dialoguedb.models.documents import EMPTY_ARRAY, EMPTY_OBJECT, RAW_ARRAY, RAW_OBJECT
 from dialoguedb.models.messages import Message
 from dialoguedb.models.times import text_of
+from dialoguedb.search.indexer import Words
 from dialoguedb.store.protocol import ReadTx, Row, WriteTx
 
 
 class Draft(NamedTuple):
-    """A message that is not stored yet; None where the server is to give `id` or `created_ms`."""
+    """A message that is not stored yet; None where the server is to give `id` or `created_ms`.
+
+    `words`: what a long content comes to for search; None where that is left to the write.
+    """
 
     id: str | None
     role: str
@@ -23,6 +27,7 @@ class Draft(NamedTuple):
     metadata: str
     tags: str
     created_ms: int | None
+    words: Words | None = None
 
 
 class Place(NamedTuple):

@@ -205,7 +205,7 @@ def test_locomo_loaded_again_stores_nothing_twice(example: Example, folder: Path
 
 
 def test_locomo_goes_on_after_a_kill(example: Example, folder: Path, client: httpx.Client) -> None:
-    write(folder / "9.json", conversation((80,) * 20))
+    write(folder / "9.json", conversation((80,) * 60))
     program = [sys.executable, str(EXAMPLES / "load_locomo.py"), "load", str(folder)]
     environment = example.environment()
     with subprocess.Popen(program, env=environment, stderr=subprocess.DEVNULL) as killed:
@@ -214,6 +214,7 @@ def test_locomo_goes_on_after_a_kill(example: Example, folder: Path, client: htt
             if client.get("/dialogue", params={"namespace": "locomo-9"}).json()["items"]:
                 break
         killed.kill()
+    assert killed.returncode != 0, "it was done before it could be killed"
     again = example.locomo("load", folder)
     assert again.returncode == 0, again.stderr
     assert "Stored 0 dialogues" not in again.stdout

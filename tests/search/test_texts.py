@@ -161,7 +161,7 @@ def test_what_only_looks_like_a_payload_stays(text: str) -> None:
 
 def test_the_speaker_is_searched_with_the_text() -> None:
     text = texts.of_message('"I painted a sunrise"', "Caroline")
-    assert text.words == text.embedded == "Caroline: I painted a sunrise"
+    assert text == ("Caroline: I painted a sunrise", "I painted a sunrise")
     assert set(analyser.query_terms("what did Caroline paint")) <= set(analyser.terms(text.words))
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -145,12 +146,19 @@ def _entry(note: Note) -> tuple[Entry, list[str]]:
     words = note.words or words_of(text_of(note))
     entry.terms, entry.counts = words.terms, words.counts
     entry.facets = facets.of_resource(note.tags, note.metadata)
-    if note.kind == MESSAGE and note.name:
-        speaker = dict.fromkeys(analyser.terms(note.name))
-        entry.facets += [facets.facet(facets.SPEAKER, term) for term in speaker]
-    entry.has_image = note.kind == MESSAGE and texts.has_image(note.text)
+    if note.kind == MESSAGE:
+        if note.name:
+            entry.facets += _speaker(note.name)
+        entry.has_image = texts.has_image(note.text)
     entry.state = PENDING if words.pieces else NO_TEXT
     return entry, words.pieces
+
+
+@lru_cache(maxsize=4096)
+def _speaker(name: str) -> tuple[str, ...]:
+    """Give the facets of a speaker's name: one for each of its words."""
+    terms = dict.fromkeys(analyser.terms(name))
+    return tuple(facets.facet(facets.SPEAKER, term) for term in terms)
 
 
 def pieces_of(note: Note) -> list[str]:

@@ -67,7 +67,8 @@ class Text(NamedTuple):
     Attributes:
         words: the text whose terms are indexed. A message's begins with the name of its speaker,
             so that a question that names somebody finds their turns.
-        embedded: the text whose pieces get vectors; empty if nothing is said.
+        embedded: the text whose pieces get vectors, without the name (decision 0009); empty if
+            nothing is said.
     """
 
     words: str

@@ -137,7 +137,8 @@ class Packer:
         self._open = open_session
         self._changed = threading.Event()
         self._closing = threading.Event()
-        self._count = WORTH  # what was left by those who were here before
+        self._changed.set()  # for what was left by those who were here before
+        self._count = 0
         self._thread = threading.Thread(target=self._run, name="dialoguedb-packer", daemon=True)
         self._thread.start()
 

@@ -205,7 +205,7 @@ def test_locomo_loaded_again_stores_nothing_twice(example: Example, folder: Path
 
 
 def test_locomo_goes_on_after_a_kill(example: Example, folder: Path, client: httpx.Client) -> None:
-    write(folder / "9.json", conversation((80,) * 60))
+    write(folder / "9.json", conversation((300,) * 28))
     program = [sys.executable, str(EXAMPLES / "load_locomo.py"), "load", str(folder)]
     environment = example.environment()
     with subprocess.Popen(program, env=environment, stderr=subprocess.DEVNULL) as killed:

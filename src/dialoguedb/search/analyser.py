@@ -35,8 +35,8 @@ MAX_TERM_CHARACTERS: Final = 64
 MAX_QUERY_TERMS: Final = 64
 #: What is asked beyond these is not looked at.
 MAX_QUERY_CHARACTERS: Final = 65_536
-#: Chunks that are remembered: some 8 MB. All are forgotten when it is full; they are back soon.
-MAX_KNOWN_CHUNKS: Final = 32_768
+#: Chunks that are remembered: some 16 MB. All are forgotten when it is full; they are back soon.
+MAX_KNOWN_CHUNKS: Final = 65_536
 #: A longer chunk is not remembered, since it hardly comes again.
 MAX_KNOWN_CHARACTERS: Final = 48
 #: A character with more marks than this is no text. Ordering marks takes quadratic time.

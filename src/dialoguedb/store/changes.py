@@ -15,7 +15,7 @@ from dialoguedb.store.protocol import WriteTx
 
 def message(tx: WriteTx, row: StoredMessage, now_ms: int, words: Words | None = None) -> None:
     """Note a new message; its dialogue was modified at `now_ms`."""
-    tx.note(message_note(row, at_ms=now_ms)._replace(words=words))
+    tx.note(message_note(row, at_ms=now_ms, words=words))
 
 
 def message_tagged(tx: WriteTx, row: StoredMessage) -> None:
@@ -23,7 +23,9 @@ def message_tagged(tx: WriteTx, row: StoredMessage) -> None:
     tx.note(message_note(row, again=True))
 
 
-def message_note(row: StoredMessage, *, again: bool = False, at_ms: int = 0) -> Note:
+def message_note(
+    row: StoredMessage, *, again: bool = False, at_ms: int = 0, words: Words | None = None
+) -> Note:
     """Say of a stored message what is indexed."""
     return Note(
         PUT,
@@ -39,6 +41,7 @@ def message_note(row: StoredMessage, *, again: bool = False, at_ms: int = 0) -> 
         tags=row.tags,
         metadata=row.metadata,
         same_text=again,
+        words=words,
     )
 
 

@@ -163,7 +163,7 @@ MESSAGE_BODY = {"role": "user", "content": "TEXT"}
 LOADS = (
     Load("empty", "POST", "/message", MESSAGE_BODY | {"dialogueId": "ID"}, "append", 1, 0, ""),
     Load(
-        "append", "POST", "/message", MESSAGE_BODY | {"dialogueId": "ID"}, "append", 1, 0.5, "empty"
+        "append", "POST", "/message", MESSAGE_BODY | {"dialogueId": "ID"}, "append", 1, 0.4, "empty"
     ),
     Load("read", "GET", "/dialogue/ID", None, "read", 0, 0.6, "empty"),
     Load(

@@ -21,9 +21,9 @@ from dialoguedb.store.sweeping import sweep
 log = logging.getLogger("dialoguedb.store")
 
 #: Resources in a block: large enough to be read fast, small enough to be written again.
-MOST_IN_BLOCK = 16_384
+MOST_IN_BLOCK = 8_192
 #: Entries packed in one step, or a few more; other writers wait no longer than its last part takes.
-STEP = 8_192
+STEP = 4_096
 #: Entries after which packing is worth it when nobody writes, and after which it does not wait
 #: any longer: reading so many row by row takes about a second when a file is opened.
 WORTH, OVERDUE = 1_000, 100_000

@@ -25,7 +25,7 @@ _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _BRACKET = re.compile(rb"[\[\]{}]")
 _MANY_DIGITS = re.compile(rb"\d{309}")
-_LONG_NUMBER = re.compile(rb"(?<![0-9.])\d{309,}+(?:\.\d+)?+(?:[eE][+-]?\d+)?+")
+_LONG_NUMBER = re.compile(rb"(?<![0-9.])\d{309,}+(?:\.\d++)?(?:[eE][+-]?\d++)?")
 
 
 def value_of(text: bytes | msgspec.Raw, *, levels: int = MAX_NESTING) -> Any:

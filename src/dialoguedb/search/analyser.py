@@ -106,7 +106,7 @@ _LETTERS = str.maketrans(
     | {"\u0649": "\u064a", "\u06cc": "\u064a", "\u06a9": "\u0643", "\u0629": "\u0647"}
 )
 _DIGIT = re.compile(r"[^\W\D]")
-_CROWD = re.compile(rf"(?:[^\w\s\x00-\x7f]|[\uff9e\uff9f]){{{MAX_MARKS + 1},}}+")
+_CROWD = re.compile(rf"(?:[^\w\s\x00-\x7f]|[\uff9e\uff9f]){{{MAX_MARKS + 1},}}")
 # They have the class of a letter, or no class, and decompose into marks.
 _HIDDEN_MARKS = "\uff9e\uff9f\u0f73\u0f75\u0f81"
 
@@ -118,19 +118,21 @@ _PICTURE = (
 _SKIN = "[\U0001f3fb-\U0001f3ff]"
 _TAGS = "[\U000e0020-\U000e007f]"
 _LETTER = rf"[^\W_{_UNSPACED}{_HANGUL}]"
-_WORD = rf"{_LETTER}(?:{_LETTER}++|[{_MARKS}]++)*+"
-_JOINED = rf"{_WORD}(?:(?:[.'_/\\:@&+#-]|(?<=\d),(?=\d)){_WORD})*+"
+# Only classes of characters are repeated possessively: of a group that has choices in it, Python
+# before 3.11.5 loses its place. Nothing has to follow these, so nothing is ever tried again.
+_WORD = rf"{_LETTER}(?:{_LETTER}++|[{_MARKS}]++)*"
+_JOINED = rf"{_WORD}(?:(?:[.'_/\\:@&+#-]|(?<=\d),(?=\d)){_WORD})*"
 _COMPOUND = re.compile(_JOINED)
 _TOKEN = re.compile(
     # What follows the scheme is looked at here, and read as any other text after that.
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{1,15}+)://(?=(?P<rest>[^\s<>\"|^{}\\]{1,256}+))"
     rf"|(?P<emoji>[\U0001f1e6-\U0001f1ff]{{2}}"
-    rf"|{_PICTURE}{_SKIN}?(?:{_TAGS}++|(?:\u200d{_PICTURE}{_SKIN}?)*+)|{_SKIN})"
+    rf"|{_PICTURE}{_SKIN}?(?:{_TAGS}++|(?:\u200d{_PICTURE}{_SKIN}?)*)|{_SKIN})"
     rf"|(?P<unspaced>[{_UNSPACED}]++)"
     rf"|(?P<hangul>[{_HANGUL}]++)"
-    r"|(?P<mark>(?<![\w#@.])(?:[#@]|\.(?=[A-Za-z])))?+"
+    r"|(?P<mark>(?<![\w#@.])(?:[#@]|\.(?=[A-Za-z])))?"
     rf"(?P<compound>{_JOINED})"
-    r"(?P<ending>\+\+(?!\+)|[+#](?![\w+#]))?+"
+    r"(?P<ending>\+\+(?!\+)|[+#](?![\w+#]))?"
 )
 _AFTER_ADDRESS = ".,;:!?)]}'*_/"
 # What nearly every chunk of English is: one word between punctuation.
@@ -139,10 +141,10 @@ _CLITIC = re.compile(r"'(?:s|m|re|ve|ll|d)$")
 _NEGATION = re.compile(r"([a-z]+)n't$")
 _OUTER_JOINT = re.compile(r"[/\\:@&+#,]|(?<=\d)T(?=\d)")  # the T of 2025-03-15T10:30
 _INNER_JOINT = re.compile(r"[.'_-]")
-_GROUPED = re.compile(r"\d{1,3}(?:,\d{3})++(?:\.\d++)?")
+_GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d++)?")
 _NUMBER = re.compile(r"\d++(?:\.\d++)?")
 _NUMBER_AND_LETTERS = re.compile(r"(\d[\d.,:]*+)([^\W\d_]++)|([^\W\d_]++)(\d[\d.:]*+)")
-_ACRONYM = re.compile(r"(?:[^\W\d_]\.){1,15}+[^\W\d_]")
+_ACRONYM = re.compile(r"(?:[^\W\d_]\.){1,15}[^\W\d_]")
 _SOFT_JOINT = re.compile(r"(?<=[^\W\d_])['_-]|['_-](?=[^\W\d_])")
 _HUMP = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]++|[A-Z]|\d++")
 _MIXED_CASE = re.compile(r"[a-z][A-Z]|[A-Z]{2}[a-z]")

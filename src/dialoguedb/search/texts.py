@@ -20,7 +20,7 @@ _PIECE_CHARACTERS: Final = PIECE_TOKENS * 4
 _PAYLOAD_CHARACTERS: Final = 200
 _RUN = re.compile(
     rf"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{{{_PAYLOAD_CHARACTERS},}}+=*+"
-    r"|(?<![A-Za-z0-9+/])(?:[A-Za-z0-9+/]{60,}+\s{1,2}){3,}+(?:[A-Za-z0-9+/]{16,}+=*+|[A-Za-z0-9+/]++=++)?"
+    r"|(?<![A-Za-z0-9+/])(?:[A-Za-z0-9+/]{60,}+\s{1,2}){3,}(?:[A-Za-z0-9+/]{16,}+=*+|[A-Za-z0-9+/]++=++)?"
 )
 _HEX = re.compile(r"[0-9A-Fa-f\s]++")
 _DIGIT = re.compile(r"\d")

@@ -119,15 +119,16 @@ _SKIN = "[\U0001f3fb-\U0001f3ff]"
 _TAGS = "[\U000e0020-\U000e007f]"
 _LETTER = rf"[^\W_{_UNSPACED}{_HANGUL}]"
 # Only classes of characters are repeated possessively: of a group that has choices in it, Python
-# before 3.11.5 loses its place. Nothing has to follow these, so nothing is ever tried again.
-_WORD = rf"{_LETTER}(?:{_LETTER}++|[{_MARKS}]++)*"
-_JOINED = rf"{_WORD}(?:(?:[.'_/\\:@&+#-]|(?<=\d),(?=\d)){_WORD})*"
+# before 3.11.5 loses its place. Nothing has to follow these, so nothing is ever tried again; but
+# each turn is remembered until the end, so they are bounded.
+_WORD = rf"{_LETTER}(?:{_LETTER}++|[{_MARKS}]++){{0,255}}"
+_JOINED = rf"{_WORD}(?:(?:[.'_/\\:@&+#-]|(?<=\d),(?=\d)){_WORD}){{0,255}}"
 _COMPOUND = re.compile(_JOINED)
 _TOKEN = re.compile(
     # What follows the scheme is looked at here, and read as any other text after that.
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{1,15}+)://(?=(?P<rest>[^\s<>\"|^{}\\]{1,256}+))"
     rf"|(?P<emoji>[\U0001f1e6-\U0001f1ff]{{2}}"
-    rf"|{_PICTURE}{_SKIN}?(?:{_TAGS}++|(?:\u200d{_PICTURE}{_SKIN}?)*)|{_SKIN})"
+    rf"|{_PICTURE}{_SKIN}?(?:{_TAGS}++|(?:\u200d{_PICTURE}{_SKIN}?){{0,15}})|{_SKIN})"
     rf"|(?P<unspaced>[{_UNSPACED}]++)"
     rf"|(?P<hangul>[{_HANGUL}]++)"
     r"|(?P<mark>(?<![\w#@.])(?:[#@]|\.(?=[A-Za-z])))?"

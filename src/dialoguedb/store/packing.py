@@ -142,9 +142,9 @@ class Packer:
         self._thread = threading.Thread(target=self._run, name="dialoguedb-packer", daemon=True)
         self._thread.start()
 
-    def count(self, logged: int) -> None:
-        """Count entries that have been logged."""
-        self._count += logged
+    def count(self, burden: int) -> None:
+        """Count what has been logged, see `parts.burden_of`."""
+        self._count += burden
         if self._count >= WORTH:
             self._changed.set()
 

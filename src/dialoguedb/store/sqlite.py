@@ -23,7 +23,7 @@ from dialoguedb.errors import (
     StorageReadOnly,
 )
 from dialoguedb.runtime import Runtime
-from dialoguedb.search.parts import size_of
+from dialoguedb.search.parts import burden_of
 from dialoguedb.store import statements
 from dialoguedb.store.checkpoint import Checkpointer
 from dialoguedb.store.files import BUSY_TIMEOUT_MS, SqliteFile
@@ -376,7 +376,7 @@ class SqliteStore:
             self._bury()
             return _all_failed([group], error) if last else None
         self.index.committed(written)
-        self._packer.count(sum(size_of(one.part) for one in written))
+        self._packer.count(sum(burden_of(one.part) for one in written))
         for tx, outcome in done.works:
             if outcome.error is None:
                 tx.committed()

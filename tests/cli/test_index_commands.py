@@ -337,7 +337,7 @@ def asked_of(endpoint: Endpoint, count: int) -> None:
 
 def test_a_move_that_is_killed_goes_on(large: Path, endpoint: Endpoint) -> None:
     """At whatever moment; what was built is not built again."""
-    endpoint.respond = answers(delay_s=0.003)
+    endpoint.respond = answers(delay_s=0.05)
     chance = random.Random(3)
     for _ in range(2):
         before = len(endpoint.requests)
@@ -357,7 +357,7 @@ def test_a_move_that_is_killed_goes_on(large: Path, endpoint: Endpoint) -> None:
 
 def test_ctrl_c_says_that_it_goes_on_later(large: Path, endpoint: Endpoint) -> None:
     """And it does; or it is given up by moving back."""
-    endpoint.respond = answers(delay_s=0.01)
+    endpoint.respond = answers(delay_s=0.1)
     moving = begun(large, endpoint)
     asked_of(endpoint, 10)
     moving.send_signal(signal.SIGINT)

@@ -313,9 +313,8 @@ def test_the_dialogue_and_its_parent() -> None:
 
 def test_what_is_left_out_has_its_default() -> None:
     found = asked()
-    assert (found.limit, found.namespace, found.order_by, found.order, found.explain) == (
+    assert (found.limit, found.order_by, found.order, found.explain) == (
         10,
-        None,
         "relevance",
         "desc",
         False,
@@ -324,10 +323,8 @@ def test_what_is_left_out_has_its_default() -> None:
     assert found.conditions.hold(resource())
 
 
-def test_a_large_limit_is_the_largest_and_an_empty_namespace_is_none() -> None:
+def test_a_large_limit_is_the_largest() -> None:
     assert [asked(limit=limit).limit for limit in (1, 100, 101, 10**9)] == [1, 100, 100, 100]
-    assert asked(namespace="").namespace is None
-    assert asked(namespace="n").namespace == "n"
 
 
 def test_the_tags_of_a_url_are_any_of_them() -> None:

@@ -118,18 +118,12 @@ def check_entries(shelf: Shelf, model: Model) -> None:
 
 
 def check_totals(shelf: Shelf, model: Model) -> None:
-    docs: Counter[tuple[int, int]] = Counter()
     words: Counter[tuple[int, int]] = Counter()
     for key, held in model.there.items():
-        docs[key.space_id, key.kind] += 1
         words[key.space_id, key.kind] += sum(held.entry.counts)
     for kind in (MESSAGE, DIALOGUE, MEMORY):
         for space_id, space in shelf.spaces.items():
-            assert (space.docs[kind], space.words[kind]) == (
-                docs[space_id, kind],
-                words[space_id, kind],
-            )
-        assert shelf.docs[kind] == sum(docs[space_id, kind] for space_id in SPACES)
+            assert space.words[kind] == words[space_id, kind]
         assert shelf.length_total[kind] == sum(words[space_id, kind] for space_id in SPACES)
 
 

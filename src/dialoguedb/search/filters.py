@@ -46,7 +46,6 @@ class Question(Struct, frozen=True, kw_only=True):
         object: what kind of resource is sought.
         query: the words, not empty.
         limit: 1..100.
-        namespace: "" counts as absent; None is the whole project (3.3).
         order_by: how the chosen results are sorted.
         order: in which direction.
         explain: whether results carry the parts of their scores.
@@ -57,7 +56,6 @@ class Question(Struct, frozen=True, kw_only=True):
     object: Literal["message", "dialogue", "memory"]
     query: str
     limit: int
-    namespace: str | None
     order_by: Literal["relevance", "created", "modified"]
     order: Literal["asc", "desc"]
     explain: bool
@@ -82,7 +80,6 @@ def question(request: Search | SearchByQuery, now_ms: int) -> Question:
         object=request.object,  # type: ignore[arg-type]  # the table requires it
         query=request.query,  # type: ignore[arg-type]  # likewise
         limit=min(request.limit, MAX_RESULTS),
-        namespace=request.namespace or None,
         order_by=request.order_by,
         order=request.order,
         explain=request.explain,

@@ -5,7 +5,7 @@ there are few rows all are ranked; among many, those that promise most by their 
 meaning are, with the rows around them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -98,6 +98,7 @@ class _View:
         self.all_rows = shelf.size
         self.space_id = space_id
         self.rows: Rows | None = None
+        self._kinds: dict[int, Mask] = {}
         if space_id is not None:
             rows = shelf.spaces[space_id].rows
             mine: Rows = rows.first(rows.size)
@@ -123,11 +124,13 @@ class _View:
 
     def of_kind(self, kind: int) -> Mask:
         """Tell which positions hold a living resource of a kind, and of the space."""
-        alive = self.take(self.shelf.died) > self.all_rows
-        mask: Mask = alive & (self.take(self.shelf.kind) == kind)
-        if self.rows is None and self.space_id is not None:
-            mask &= self.take(self.shelf.space) == self.space_id
-        return mask
+        if kind not in self._kinds:
+            alive = self.take(self.shelf.died) > self.all_rows
+            mask: Mask = alive & (self.take(self.shelf.kind) == kind)
+            if self.rows is None and self.space_id is not None:
+                mask &= self.take(self.shelf.space) == self.space_id
+            self._kinds[kind] = mask
+        return self._kinds[kind]
 
     def find(self, lists: WordLists, numbers: Sequence[int], known: int) -> Found:
         """Find numbered words; `which` is a place in `numbers`, rows are positions."""
@@ -231,11 +234,11 @@ class _Ranked(NamedTuple):
         found: Rows = np.lexsort((-rows, -created, -self.parts.relevance))
         return found
 
-    def hit(self, view: _View, place: int, matches: tuple[Hit, ...] = ()) -> Hit:
+    def hit(self, view: _View, place: int) -> Hit:
         """Make the result of a place."""
         row = int(view.at(self.positions[place : place + 1])[0])
         relevance, words, meaning, speaker = (float(part[place]) for part in self.parts)
-        return Hit(view.shelf.place(row), relevance, words, meaning, speaker, matches)
+        return Hit(view.shelf.place(row), relevance, words, meaning, speaker)
 
 
 def _rank(view: _View, probe: Probe, kind: int, passing: Mask, most: int) -> _Ranked:
@@ -419,55 +422,45 @@ def _find_dialogues(view: _View, probe: Probe) -> list[Hit]:
     heard = view.of_kind(MESSAGE) & (own_rows[owners] != NONE)
     if conditions.has_image:
         heard &= view.take(shelf.image)
+    speaking = np.zeros(len(own_rows), np.bool_)
+    speaking[owners[heard]] = True
+    wanted = min(probe.limit, int(np.count_nonzero(speaking)))
     most = CANDIDATES
-    while True:
+    while True:  # the best messages can all be of a few dialogues
         said = _rank(view, probe, MESSAGE, heard, most)
-        found = np.unique(owners[said.positions])
-        enough = len(found) >= probe.limit or len(said.positions) >= np.count_nonzero(heard)
-        if enough:
+        if len(np.unique(owners[said.positions])) >= wanted:
             break
         most *= 8
     labels = _rank(view, probe, DIALOGUE, allowed, max(CANDIDATES, probe.limit))
-    best: dict[int, list[int]] = {}
-    for place in said.best(view).tolist():
-        mine = best.setdefault(int(owners[said.positions[place]]), [])
-        if len(mine) < MATCHES:
-            mine.append(place)
-    images_only = bool(conditions.has_image)
-    hits = list(_dialogue_hits(view, said, labels, best, own_rows, images_only=images_only))
-    hits.sort(key=lambda hit: (-hit.relevance, -hit.place.created, hit.place.owner))
-    return hits[: probe.limit]
+    return _best_dialogues(view, probe, said, labels, own_rows)
 
 
-def _dialogue_hits(
-    view: _View,
-    said: _Ranked,
-    labels: _Ranked,
-    best: dict[int, list[int]],
-    own_rows: Rows,
-    *,
-    images_only: bool,
-) -> Iterator[Hit]:
+def _best_dialogues(
+    view: _View, probe: Probe, said: _Ranked, labels: _Ranked, own_rows: Rows
+) -> list[Hit]:
+    """Choose the dialogues whose best message or label is most relevant; of equals the latest."""
     shelf = view.shelf
-    by_label = dict(
-        zip(
-            shelf.owner.array[view.at(labels.positions)].tolist(),
-            range(len(labels.positions)),
-            strict=True,
-        )
-    )
-    for number in by_label.keys() | best.keys():
-        if images_only and number not in best:
-            continue
-        matches = tuple(
-            hit for place in best.get(number, ()) if (hit := said.hit(view, place)).relevance > 0
-        )
-        own = labels.hit(view, by_label[number]) if number in by_label else None
-        leading = max(
-            [hit for hit in (own, *matches[:1]) if hit is not None],
-            key=lambda hit: hit.relevance,
-            default=None,
-        )
-        if leading is None:
-            leading = said.hit(view, best[number][0])
-        yield leading._replace(place=shelf.place(int(own_rows[number])), matches=matches)
+    owners = view.take(shelf.owner)
+    places = said.best(view)
+    speakers = owners[said.positions[places]]
+    labelled = owners[labels.positions]
+    found = np.unique(speakers)
+    if not probe.conditions.has_image:  # else its label alone does not count (contract 8.4)
+        found = np.union1d(found, labelled)
+    relevance = np.zeros(len(own_rows), np.float32)
+    relevance[labelled] = labels.parts.relevance
+    np.maximum.at(relevance, speakers, said.parts.relevance[places])
+    rows = own_rows[found]
+    order = np.lexsort((-rows, -shelf.created.array[rows], -relevance[found]))
+    place_of_label = dict(zip(labelled.tolist(), range(len(labelled)), strict=True))
+    hits = []
+    for number in found[order[: probe.limit]].tolist():
+        mine = places[np.flatnonzero(speakers == number)[:MATCHES]].tolist()
+        best = [said.hit(view, place) for place in mine]
+        if number in place_of_label:
+            best.append(labels.hit(view, place_of_label[number]))
+        matches = tuple(hit for hit in best[: len(mine)] if hit.relevance > 0)
+        leading = max(best, key=lambda hit: hit.relevance)
+        place = shelf.place(int(own_rows[number]))
+        hits.append(leading._replace(place=place, matches=matches))
+    return hits

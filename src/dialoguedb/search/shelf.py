@@ -2,7 +2,6 @@
 which they came. Nothing of another project is in it.
 """
 
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -28,17 +27,15 @@ class Space:
         namespace: its name; "" is the un-named one.
         rows: its rows, in ascending order.
         owners: by (kind, id): the number of a dialogue or memory.
-        docs: living resources, by kind.
-        words: words of all their texts, by kind.
+        words: words of the texts of its living resources, by kind.
     """
 
-    __slots__ = ("docs", "namespace", "owners", "rows", "words")
+    __slots__ = ("namespace", "owners", "rows", "words")
 
     def __init__(self, namespace: str) -> None:
         self.namespace = namespace
         self.rows = Column(np.int64, 8)
         self.owners: dict[tuple[int, str], int] = {}
-        self.docs = [0] * _KINDS
         self.words = [0] * _KINDS
 
 
@@ -61,11 +58,10 @@ class Place(NamedTuple):
 
 
 class Shelf:
-    """See the module. One thread changes it at a time (`lock`); any number read.
+    """See the module. One thread changes it at a time; any number read.
 
     Attributes:
         size: rows that readers may look at; take it once, before anything else.
-        lock: held by whoever changes the shelf.
         space, kind, owner, sequence, created, modified, image, state, died, length, previous,
             following: columns of the rows. `previous` and `following` are the neighbours of a
             message in its dialogue by (created, sequence), NONE at its ends. `died` is the size
@@ -80,7 +76,6 @@ class Shelf:
     """
 
     def __init__(self, dimension: int) -> None:
-        self.lock = threading.RLock()
         self.size = 0
         self.dimension = dimension
         self.space, self.kind = Column(np.int32), Column(np.uint8)
@@ -101,7 +96,6 @@ class Shelf:
         self.own_row, self.tail = Column(np.int32), Column(np.int32)
         self.highest = Column(np.int64)
         self.parent, self.touched = Column(np.int32), Column(np.int64)
-        self.docs = [0] * _KINDS
         self.length_total = [0] * _KINDS
         self.dead = 0
         self._size_after = 0
@@ -177,17 +171,16 @@ class Shelf:
             block: what has changed since what was taken in before; no resource in it twice.
             namespaces: the names of its spaces.
         """
-        with self.lock:
-            for space_id in block.spaces:
-                if space_id not in self.spaces:
-                    self.spaces[space_id] = Space(namespaces[space_id])
-            self._size_after = self.space.size + block.count
-            self._remove(block.gone)
-            if block.count:
-                self._append(block)
-            for space_id, entry in block.late:
-                self._set_vectors(entry.key(space_id), entry)
-            self.size = self.space.size
+        for space_id in block.spaces:
+            if space_id not in self.spaces:
+                self.spaces[space_id] = Space(namespaces[space_id])
+        self._size_after = self.space.size + block.count
+        self._remove(block.gone)
+        if block.count:
+            self._append(block)
+        for space_id, entry in block.late:
+            self._set_vectors(entry.key(space_id), entry)
+        self.size = self.space.size
 
     def _append(self, block: Block) -> None:
         first = self.space.size
@@ -430,11 +423,8 @@ class Shelf:
         self, space: Space, kinds: NDArray[np.uint8], lengths: NDArray[Any], sign: int
     ) -> None:
         for kind in range(_KINDS):
-            mine = kinds == kind
-            docs, words = sign * int(mine.sum()), sign * int(lengths[mine].sum())
-            space.docs[kind] += docs
+            words = sign * int(lengths[kinds == kind].sum())
             space.words[kind] += words
-            self.docs[kind] += docs
             self.length_total[kind] += words
 
     def _move_pieces(self, row: int, to: int) -> None:

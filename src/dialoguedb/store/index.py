@@ -95,7 +95,6 @@ class SearchIndex:
         """
         self._open = open_embedder
         self._wanted = wanted
-        self._sql = {name: one.sql for name, one in statements.load("sqlite").items()}
         self._embedders: dict[str, Embedder | None] = {}
         self._asker = Asker()
         #: Guards what follows. The writer never waits for it: what it leaves is in the log.
@@ -121,15 +120,13 @@ class SearchIndex:
             embedder = self._open(self._wanted)
             dimension = embedder.dimension or 0
             self._embedders[embedder.name] = embedder
-            session.all(
-                self._sql["index_begin"],
-                {
-                    "embedder": embedder.name,
-                    "dimension": dimension,
-                    "analyser": analyser.VERSION,
-                    "active": 1,
-                    "since": last_change(session),
-                },
+            session.ask(
+                "index_begin",
+                embedder=embedder.name,
+                dimension=dimension,
+                analyser=analyser.VERSION,
+                active=1,
+                since=last_change(session),
             )
             current = active(session)
         if current is None or current[:4] == self.writing[:4]:
@@ -172,7 +169,7 @@ class SearchIndex:
                     "entries": encode_part(parts[-1]),
                 }
             )
-        given = session.many(self._sql["changes_add"], rows)
+        given = session.many(statements.load("sqlite")["changes_add"].sql, rows)
         return [
             Written(scope, space_id, number, part, self.writing.number)
             for (scope, space_id, _), (_, number), part in zip(works, given, parts, strict=True)
@@ -218,6 +215,7 @@ class SearchIndex:
             self._shelves.pop(project_id, None)
             gone = {space for space, scope in self._names.items() if scope[0] == project_id}
             self._pending = [one for one in self._pending if one[0] not in gone]
+            self._pending_size = sum(size_of(part) for _, part in self._pending)
             for space in gone:
                 del self._names[space]
 
@@ -318,15 +316,11 @@ class SearchIndex:
     def _load(self, session: Session, current: Generation) -> None:
         """Read the whole index."""
         self._shelves.clear()
-        self._pending.clear()
-        self._names = {
-            row[0]: Scope(row[1], row[2]) for row in session.all(self._sql["index_spaces"], {})
-        }
+        self._pending, self._pending_size = [], 0
+        self._names = {row[0]: Scope(row[1], row[2]) for row in session.ask("index_spaces")}
         waiting: dict[str, list[Block]] = {}
         last_space = 0
-        for space_id, data in session.stream(
-            self._sql["index_blocks_all"], {"generation": current.number}
-        ):
+        for space_id, data in session.stream("index_blocks_all", generation=current.number):
             if space_id not in self._names:
                 continue
             project_id = self._names[space_id].project_id
@@ -349,7 +343,7 @@ class SearchIndex:
         self._shelf_of(project_id, current).add(block, self._namespaces(block.spaces))
 
     def _read_log(self, session: Session, current: Generation) -> None:
-        rows = session.stream(self._sql["index_changes"], {"after": self._applied, "most": -1})
+        rows = session.stream("index_changes", after=self._applied, most=-1)
         for number, space_id, generation, packed, data in rows:
             self._applied = number
             if space_id not in self._names and not self._learn(session, space_id):
@@ -365,7 +359,7 @@ class SearchIndex:
         self._pending_size += size_of(part)
 
     def _learn(self, session: Session, space_id: int) -> bool:
-        found = session.all(self._sql["index_space"], {"space_id": space_id})
+        found = session.ask("index_space", space_id=space_id)
         if found:
             self._names[space_id] = Scope(found[0][1], found[0][2])
         return bool(found)
@@ -394,11 +388,11 @@ class SearchIndex:
 
 def active(session: Session) -> Generation | None:
     """Read which index is in use."""
-    found: list[Row] = session.all(statements.load("sqlite")["index_active"].sql, {})
+    found: list[Row] = session.ask("index_active")
     return Generation._make(found[0]) if found else None
 
 
 def last_change(session: Session) -> int:
     """Read the number of the last change, 0 where the log is empty."""
-    number: int | None = session.all(statements.load("sqlite")["index_last_change"].sql, {})[0][0]
+    number: int | None = session.ask("index_last_change")[0][0]
     return number or 0

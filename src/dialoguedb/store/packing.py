@@ -12,7 +12,6 @@ from dialoguedb.errors import DialogueDBError
 from dialoguedb.search.blocks import decode_block, encode_block
 from dialoguedb.search.merging import merge
 from dialoguedb.search.parts import Part, blocks_of, decode_part, size_of, without_vectors
-from dialoguedb.store import statements
 from dialoguedb.store.index import Generation, SearchIndex, active
 from dialoguedb.store.protocol import Store, WriteTx
 from dialoguedb.store.session import Session
@@ -29,7 +28,6 @@ STEP = 4_096
 WORTH, OVERDUE = 1_000, 100_000
 #: How long nobody has written, seconds.
 _QUIET_S = 1.0
-_SQL = {name: one.sql for name, one in statements.load("sqlite").items()}
 
 
 class _Overtaken(DialogueDBError):
@@ -48,12 +46,12 @@ def pack(store: Store, session: Session) -> int:
     session.control("BEGIN")
     try:
         current = active(session)
-        if current is None or session.all(_SQL["index_building"], {}):
+        if current is None or session.ask("index_building"):
             return 0
         upto, count, size = current.since, 0, 0
         by_space: dict[int, list[tuple[int, Part]]] = {}
         params = {"after": current.since, "most": STEP}
-        with closing(session.stream(_SQL["index_changes"], params)) as changes:
+        with closing(session.stream("index_changes", **params)) as changes:
             for number, space_id, generation, packed, data in changes:
                 upto, count = number, count + 1
                 part = decode_part(data, packed=packed)
@@ -101,14 +99,14 @@ def _block(
     Returns: the space, the block's number, its size and itself.
     """
     where = {"space_id": space_id, "generation": current.number}
-    found: list[tuple[int, int]] = session.all(_SQL["index_blocks_last"], where)
+    found: list[tuple[int, int]] = session.ask("index_blocks_last", **where)
     number = found[0][0] + 1 if found else 1
     blocks = list(blocks_of(parts, current.dimension))
     size = sum(block.count for block in blocks)
     for last, last_size in found:
         if last_size > 2 * size or last_size + size > MOST_IN_BLOCK:
             break
-        data: bytes = session.all(_SQL["index_block"], {**where, "number": last})[0][0]
+        data: bytes = session.ask("index_block", **where, number=last)[0][0]
         blocks.insert(0, decode_block(data))
         size += last_size
         number = last

@@ -17,7 +17,6 @@ from dialoguedb.search.blocks import Block, encode_block, pack
 from dialoguedb.search.entries import DELETE, MESSAGE, VECTORS, Entry, Key
 from dialoguedb.search.indexer import Indexer, Note
 from dialoguedb.search.parts import decode_part, log_of
-from dialoguedb.store import statements
 from dialoguedb.store.index import Generation
 from dialoguedb.store.packing import STEP
 from dialoguedb.store.protocol import Param, ReadTx, Scope, Store, WriteTx
@@ -28,7 +27,6 @@ from dialoguedb.store.walking import Position, note_of, walk
 _FEW = 256
 #: Blocks of an old index that go in one step.
 _DROPPED_AT_ONCE = 16
-_SQL = {name: one.sql for name, one in statements.load("sqlite").items()}
 
 Progress = Callable[[int], None]
 
@@ -69,8 +67,8 @@ def standing(session: Session, embedder: str) -> Rebuilding:
     built = 0
     for found in _builds(session):
         if (found.embedder, found.analyser) == (embedder, analyser.VERSION):
-            built = session.all(_SQL["index_built"], {"generation": found.number})[0][0]
-    return Rebuilding(session.all(_SQL["index_total"], {})[0][0], built)
+            built = session.ask("index_built", generation=found.number)[0][0]
+    return Rebuilding(session.ask("index_total")[0][0], built)
 
 
 def is_current(current: Generation, embedder: str) -> bool:
@@ -137,7 +135,7 @@ def _made(indexer: Indexer, notes: list[Note]) -> list[Entry]:
 
 
 def _builds(session: Session) -> list[_Building]:
-    return [_Building._make(row) for row in session.all(_SQL["index_building"], {})]
+    return [_Building._make(row) for row in session.ask("index_building")]
 
 
 def _begin(store: Store, session: Session, name: str, dimension: int) -> _Building:
@@ -169,7 +167,7 @@ def _begin(store: Store, session: Session, name: str, dimension: int) -> _Buildi
 def _spaces(session: Session, first: int) -> Iterator[tuple[int, Scope]]:
     """Give the spaces in the order of their numbers, also those that are made meanwhile."""
     last = first - 1
-    while found := [row for row in session.all(_SQL["index_spaces"], {}) if row[0] > last]:
+    while found := [row for row in session.ask("index_spaces") if row[0] > last]:
         for space_id, project_id, namespace in sorted(found):
             yield space_id, Scope(project_id, namespace)
             last = space_id
@@ -234,8 +232,8 @@ def _catch_up(
     """
     changed: dict[int, dict[Key, Entry]] = {}
     upto, count = building.since, 0
-    for number, space_id, _, packed, data in session.all(
-        _SQL["index_changes"], {"after": building.since, "most": STEP}
+    for number, space_id, _, packed, data in session.ask(
+        "index_changes", after=building.since, most=STEP
     ):
         upto, count = number, count + 1
         part = decode_part(data, packed=packed)
@@ -256,7 +254,7 @@ def _catch_up(
         notes = store.read(scopes[space_id], _noting(known))
         made = [(space_id, entry) for entry in _made(indexer, notes)]
         where = {"space_id": space_id, "generation": building.number}
-        last = session.all(_SQL["index_blocks_last"], where)
+        last = session.ask("index_blocks_last", **where)
         number = last[0][0] + 1 if last else 1
         blocks.append((space_id, number, pack(made, building.dimension)))
     return _advance(store, building, blocks, since=upto), count
@@ -294,11 +292,11 @@ def _activate(store: Store, building: _Building) -> None:
 
 def _drop_old(store: Store, session: Session) -> None:
     """Drop indexes that are not used any more and what the log holds for them, in steps."""
-    for (number,) in session.all(_SQL["index_old"], {}):
+    for (number,) in session.ask("index_old"):
         while _run(store, "index_old_blocks_drop", generation=number, most=_DROPPED_AT_ONCE):
             pass
         _run(store, "index_drop", generation=number)
-    since = session.all(_SQL["index_active"], {})[0][4]
+    since = session.ask("index_active")[0][4]
     while _run(store, "index_trim_old", upto=since, most=STEP):
         pass
 

@@ -4,6 +4,7 @@ from collections.abc import Generator, Mapping, Sequence
 
 import apsw
 
+from dialoguedb.store import statements
 from dialoguedb.store.protocol import Param, Row
 
 #: No space has this number: what is looked for in it is not found.
@@ -44,6 +45,10 @@ class Session:
             self._free.append(cursor)  # it has nothing left
         return rows
 
+    def ask(self, statement: str, **params: Param) -> list[Row]:
+        """Run a named statement of the store's own, that is of no space, and give all its rows."""
+        return self.all(statements.load("sqlite")[statement].sql, params)
+
     def many(self, sql: str, sets: Sequence[Mapping[str, Param]]) -> list[Row]:
         """Run a statement once for each set of parameters and give all its rows."""
         cursor = self.take()
@@ -61,11 +66,12 @@ class Session:
         finally:
             self._free.append(cursor)
 
-    def stream(self, sql: str, params: Mapping[str, Param]) -> Generator[Row, None, None]:
-        """Run a statement and give its rows one by one; for what can be many.
+    def stream(self, statement: str, **params: Param) -> Generator[Row, None, None]:
+        """Run a named statement and give its rows one by one; for what can be many.
 
         Whoever stops before the end closes it.
         """
+        sql = statements.load("sqlite")[statement].sql
         cursor = self.take()
         try:
             # `yield from` would close the cursor too.

@@ -24,7 +24,6 @@ from dialoguedb.errors import (
 )
 from dialoguedb.runtime import Runtime
 from dialoguedb.search.parts import burden_of
-from dialoguedb.store import statements
 from dialoguedb.store.checkpoint import Checkpointer
 from dialoguedb.store.files import BUSY_TIMEOUT_MS, SqliteFile
 from dialoguedb.store.index import OpenEmbedder, SearchIndex, Waiting, Written, active
@@ -251,8 +250,7 @@ class SqliteStore:
     def forget_erased(self) -> None:
         """Let go of what memory holds of projects that have been erased, also by others."""
         known = self.index.projects()  # first: whatever is in memory is in a later snapshot
-        sql = statements.load("sqlite")["index_spaces"].sql
-        there = {row[1] for row in self.with_session(lambda session: session.all(sql, {}))}
+        there = {row[1] for row in self.with_session(lambda session: session.ask("index_spaces"))}
         for project_id in known:
             if project_id not in there:
                 self.index.forget(project_id)

@@ -184,7 +184,7 @@ class Tx:
     def within(self, space_id: int) -> "Tx | None":
         """See `protocol.ReadTx`."""
         project_id = (self._project or self.scope).project_id
-        found = self._session.all(self._statements["index_space"].sql, {"space_id": space_id})
+        found = self._session.ask("index_space", space_id=space_id)
         if not found:
             return None
         if found[0][1] != project_id:

@@ -12,12 +12,9 @@ from numpy.typing import NDArray
 from dialoguedb.search.blocks import Block, column, decode_block, encode_block, states_of
 from dialoguedb.search.entries import DIALOGUE, KEPT, MEMORY, MESSAGE
 from dialoguedb.search.merging import select
-from dialoguedb.store import statements
 from dialoguedb.store.index import Generation, active
 from dialoguedb.store.protocol import Store, WriteTx
 from dialoguedb.store.session import Session
-
-_SQL = {name: one.sql for name, one in statements.load("sqlite").items()}
 
 
 class _Seen(NamedTuple):
@@ -46,14 +43,16 @@ def sweep(store: Store, session: Session, space_id: int) -> int:
     Returns: how many resources left; 0 also when somebody else packs or builds meanwhile.
     """
     current = active(session)
-    if current is None or session.all(_SQL["index_building"], {}):
+    if current is None or session.ask("index_building"):
         return 0
     where = {"space_id": space_id, "generation": current.number}
-    numbers = [row[0] for row in session.all(_SQL["index_block_numbers"], where)]
+    numbers = [row[0] for row in session.ask("index_block_numbers", **where)]
     seen = _Seen({}, set(), {})
     swept = 0
     for number in reversed(numbers):
         block = _read(session, current, space_id, number)
+        if block is None:
+            return 0
         kept = _kept(block, seen)
         if not kept.all():
             swept += block.count - int(kept.sum())
@@ -61,6 +60,8 @@ def sweep(store: Store, session: Session, space_id: int) -> int:
                 return 0
     for number in numbers:
         block = _read(session, current, space_id, number)
+        if block is None:
+            return swept
         touched = _touch(block, seen.touched)
         if block.gone or touched:
             block.gone = []  # it lies in no block now
@@ -69,19 +70,20 @@ def sweep(store: Store, session: Session, space_id: int) -> int:
     return swept
 
 
-def _read(session: Session, current: Generation, space_id: int, number: int) -> Block:
+def _read(session: Session, current: Generation, space_id: int, number: int) -> Block | None:
+    """Read a block; None when somebody else has packed it with others meanwhile."""
     where = {"space_id": space_id, "generation": current.number, "number": number}
-    found = session.all(_SQL["index_block"], where)
-    return decode_block(found[0][0])
+    found = session.ask("index_block", **where)
+    return decode_block(found[0][0]) if found else None
 
 
 def _kept(block: Block, seen: _Seen) -> NDArray[np.bool_]:
     """Tell which resources of a block no later one speaks of; from here on this one does, too."""
     owners = column(block.owner_of, np.uint32).tolist()
-    sequences = column(block.times, np.int64).reshape(-1, 4)[:, 0].tolist()
+    times = column(block.times, np.int64).reshape(-1, 4)
+    sequences, at = times[:, 0].tolist(), times[:, 3].tolist()
     kept = np.ones(block.count, np.bool_)
     own: set[tuple[int, int]] = set()
-    at = column(block.times, np.int64).reshape(-1, 4)[:, 3].tolist()
     keeps = (states_of(block) == KEPT).tolist()
     for place, (kind, owner) in enumerate(zip(block.kinds, owners, strict=True)):
         key = seen.key(kind, block.owners[owner], sequences[place])

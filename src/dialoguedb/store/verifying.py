@@ -25,7 +25,6 @@ from dialoguedb.search.entries import (
     Key,
 )
 from dialoguedb.search.indexer import Indexer, Note, pieces_of
-from dialoguedb.store import statements
 from dialoguedb.store.index import Generation, SearchIndex
 from dialoguedb.store.protocol import ReadTx, Scope
 from dialoguedb.store.session import Session
@@ -37,7 +36,6 @@ MOST_TOLD = 20
 #: Components of a vector may differ by so much: the order of a sum can round another way.
 _ROUNDING = 1
 _NAMES = {MESSAGE: "message", DIALOGUE: "dialogue", MEMORY: "memory"}
-_SQL = {name: one.sql for name, one in statements.load("sqlite").items()}
 
 
 class Difference(NamedTuple):
@@ -128,12 +126,12 @@ def verify(store: SqliteStore, index: SearchIndex, *, done: Callable[[int], None
         for found in _confirmed(store, index, space, suspects):
             differing += 1
             first += [found] if len(first) < MOST_TOLD else []
-    strays: int = store.with_session(lambda session: session.all(_SQL["index_strays"], {}))[0][0]
+    strays: int = store.with_session(lambda session: session.ask("index_strays"))[0][0]
     return Report(checked, waiting, differing, strays, first)
 
 
 def _spaces(store: SqliteStore) -> Iterator[_Space]:
-    rows = store.with_session(lambda session: session.all(_SQL["index_spaces"], {}))
+    rows = store.with_session(lambda session: session.ask("index_spaces"))
     for space_id, project_id, namespace in sorted(rows):
         yield _Space(space_id, Scope(project_id, namespace))
 

@@ -98,7 +98,9 @@ class _View:
         self.all_rows = shelf.size
         self.space_id = space_id
         self.rows: Rows | None = None
+        # What is asked for twice where dialogues are sought: by their messages and their labels.
         self._kinds: dict[int, Mask] = {}
+        self._words: Found | None = None
         if space_id is not None:
             rows = shelf.spaces[space_id].rows
             mine: Rows = rows.first(rows.size)
@@ -140,6 +142,17 @@ class _View:
         if self.rows is None:
             return lists.everywhere(words, wanted, self.count)
         return lists.among(wanted, self.rows)
+
+    def words(self, terms: Sequence[str]) -> Found:
+        """Find the query's words, whatever holds them; `which` is a place in `terms`."""
+        if self._words is None:
+            known = len(self.shelf.terms)
+            looked_up = [self.shelf.terms.get(term, known) for term in terms]
+            there = [place for place, number in enumerate(looked_up) if number < known]
+            found = self.find(self.shelf.words, [looked_up[place] for place in there], known)
+            which = np.array(there, np.int64)[found.which] if there else found.which
+            self._words = Found(found.rows, which, found.counts)
+        return self._words
 
     def having(self, lists: WordLists, numbers: Sequence[int], known: int) -> Mask:
         """Tell which positions have any of some numbered words."""
@@ -278,14 +291,9 @@ def _rank(view: _View, probe: Probe, kind: int, passing: Mask, most: int) -> _Ra
 
 def _lookup(view: _View, terms: Sequence[str], eligible: Mask) -> Found:
     """Find the query's words where they count; `which` is a place in `terms`."""
-    shelf = view.shelf
-    known = len(shelf.terms)
-    looked_up = {place: shelf.terms.get(term, known) for place, term in enumerate(terms)}
-    there = {place: number for place, number in looked_up.items() if number < known}
-    found = view.find(shelf.words, list(there.values()), known)
+    found = view.words(terms)
     kept = eligible[found.rows]
-    which = np.array(list(there), np.int64)[found.which[kept]] if there else found.which
-    return Found(found.rows[kept], which, found.counts[kept])
+    return Found(found.rows[kept], found.which[kept], found.counts[kept])
 
 
 def _mean_length(view: _View, kind: int, texts: int) -> float:

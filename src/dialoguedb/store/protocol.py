@@ -163,14 +163,39 @@ class Snapshot(Protocol):
 
 
 class Store(Protocol):
-    """A database. Work travels to it; only it begins, commits and rolls back."""
+    """A database. Work travels to it; only it begins, commits and rolls back.
 
-    def read(self, scope: Reach, work: ReadWork[T]) -> T:
+    Attributes:
+        runtime: the clock and ids for the works.
+    """
+
+    runtime: Runtime
+
+    @property
+    def name(self) -> str:
+        """What a person is shown of its address: the file's path, or a URL without its password."""
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether it lies encrypted on the disk."""
+
+    @property
+    def inline(self) -> bool:
+        """Whether a short read may run where nobody may wait: no statement waits for a network."""
+
+    def read(self, scope: Reach, work: ReadWork[T], *, after: str | None = None) -> T:
         """Run a work on a snapshot of its own, in the calling thread.
 
         Args:
             scope: its space, or a project to search in; None for the catalogue.
             work: a function of the transaction.
+            after: a position that the snapshot must hold; see `position`.
+        """
+
+    def position(self) -> str | None:
+        """Give a position that holds all that this process has committed; None if there is none.
+
+        Where reads may come from a replica, one that is told a position holds all before it.
         """
 
     def snapshot(self, *, most_bytes: int | None = None) -> Snapshot:

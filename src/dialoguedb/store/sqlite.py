@@ -165,7 +165,24 @@ class SqliteStore:
 
     # ── reads ────────────────────────────────────────────────────────────────────────────────
 
-    def read(self, scope: Reach, work: ReadWork[T]) -> T:
+    #: A statement waits for no network.
+    inline = True
+
+    @property
+    def name(self) -> str:
+        """See `protocol.Store`."""
+        return str(self.file.path)
+
+    @property
+    def encrypted(self) -> bool:
+        """See `protocol.Store`."""
+        return self.file.key is not None
+
+    def position(self) -> str | None:
+        """See `protocol.Store`: one file has no replicas."""
+        return None
+
+    def read(self, scope: Reach, work: ReadWork[T], *, after: str | None = None) -> T:
         """See `protocol.Store`."""
         snapshot = self.snapshot()
         try:

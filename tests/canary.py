@@ -29,7 +29,8 @@ def plant(store: Store) -> None:
     for namespace in ("", f"{WORD}-namespace"):
         for name, fields in _requests(f"{WORD}-{'there' if namespace else 'here'}"):
             there = {"namespace": namespace} if namespace else {}
-            request = msgspec.convert(fields | there, _REQUESTS[name])
+            body = msgspec.json.encode(fields | there)
+            request = msgspec.json.decode(body, type=_REQUESTS[name])
             caller = Caller(
                 project_id=project.id,
                 request_id=f"{WORD}-request",

@@ -1,4 +1,4 @@
-"""Real servers for the tests: a `dialoguedb serve` process on a real file and a real socket."""
+"""Real servers for the tests: a `dialoguedb serve` process on a real database and a real socket."""
 
 import os
 import re
@@ -8,15 +8,20 @@ import sys
 import threading
 import time
 import uuid
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import httpx
 
+import canary
 from dialoguedb.engine import projects
 from dialoguedb.store.opening import open_store
+from dialoguedb.store.protocol import Store
 
+#: A file, or the address of a PostgreSQL database.
+Database = Path | str
 DIALOGUEDB = Path(sys.executable).with_name("dialoguedb")
 #: The key that every test server accepts for its default project.
 KEY = "skv1_" + "t" * 43
@@ -28,11 +33,11 @@ _TLS = httpx.create_ssl_context()
 class Server:
     """A running server process.
 
-    Attributes: `url`, `db` (its file), `key` (valid for its default project), `process`.
+    Attributes: `url`, `db` (its database), `key` (valid for its default project), `process`.
     """
 
     def __init__(
-        self, db: Path, *flags: str, env: dict[str, str] | None = None, key: str | None = KEY
+        self, db: Database, *flags: str, env: dict[str, str] | None = None, key: str | None = KEY
     ) -> None:
         self.db = db
         self.key = key
@@ -76,18 +81,22 @@ class Server:
         return "".join(self._lines)
 
     def client(self, key: str | None = None, **options: object) -> httpx.Client:
-        """An HTTP client of this server, with `key` or else the default project's key."""
+        """An HTTP client of this server, with `key` or else the default project's key.
+
+        It fails the test when an answer shows something of the canary tenant.
+        """
         key = key or self.key
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         return httpx.Client(
             base_url=self.url,
             headers=headers,
             timeout=30,
+            event_hooks={"response": [canary.watch]},
             **{"verify": _TLS, **options},  # type: ignore[arg-type]
         )
 
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a `dialoguedb` command on this server's file, in a process of its own."""
+        """Run a `dialoguedb` command on this server's database, in a process of its own."""
         return cli(*arguments, "--db", str(self.db))
 
     def kill(self) -> None:
@@ -127,11 +136,36 @@ class NewProject(NamedTuple):
     key: str
 
 
-def new_project(db: Path, *, immutable: bool = False) -> NewProject:
-    """Make a project with a key in a store file, beside the server that runs on it."""
+#: Stores that stay open: connecting to a server for each project would take most of the time.
+_KEPT: dict[str, Store] = {}
+
+
+def keep_open(address: str) -> None:
+    """Keep the store of an address open for `opened`, until `close_kept`."""
+    _KEPT[address] = open_store(address)
+
+
+def close_kept(db: Database) -> None:
+    """Close the store of a database if it was kept open."""
+    if (store := _KEPT.pop(str(db), None)) is not None:
+        store.close()
+
+
+@contextmanager
+def opened(db: Database) -> Iterator[Store]:
+    """The store of a database, beside the server that runs on it."""
+    if (kept := _KEPT.get(str(db))) is not None:
+        yield kept
+        return
     with closing(open_store(str(db))) as store:
+        yield store
+
+
+def new_project(db: Database, *, immutable: bool = False, admin: bool = False) -> NewProject:
+    """Make a project with a key in a database, beside the server that runs on it."""
+    with opened(db) as store:
         name = f"test {uuid.uuid4()}"
         project = projects.create(store, name)
         if immutable:
             projects.configure(store, project.id, immutable=True)
-        return NewProject(project.id, str(projects.create_key(store, project.id).key))
+        return NewProject(project.id, str(projects.create_key(store, project.id, admin=admin).key))

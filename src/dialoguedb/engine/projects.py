@@ -198,6 +198,7 @@ def delete(store: Store, project: str) -> Iterator[int]:
                 "--no-deletion-protection` lifts that"
             )
         store.write(None, lambda tx: stored.mark_deleting(tx, found.id, tx.runtime.now()))
+    store.settle()  # whoever has begun before may still write into it
     while erased := store.write(None, lambda tx: stored.erase_some(tx, found.id, ERASE_STEP)):
         yield erased
     store.write(None, lambda tx: stored.erase_last(tx, found.id))

@@ -9,14 +9,13 @@ so that opening a file does not read it row by row.
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dialoguedb.embed import Embedder
-from dialoguedb.errors import AdminError
 from dialoguedb.search import analyser
 from dialoguedb.search.blocks import Block, decode_block, pack
 from dialoguedb.search.entries import Key
@@ -34,13 +33,12 @@ from dialoguedb.search.parts import (
 from dialoguedb.search.shelf import Place, Shelf
 from dialoguedb.store import statements
 from dialoguedb.store.asking import Asker
+from dialoguedb.store.embedders import Embedders, OpenEmbedder
 from dialoguedb.store.protocol import Param, Row, Scope
 from dialoguedb.store.session import Session
 
 log = logging.getLogger("dialoguedb.store")
 
-#: Opens the embedder of a setting, such as `static`.
-OpenEmbedder = Callable[[str], Embedder]
 #: Entries that wait in memory to be taken into the shelves together.
 MOST_PENDING = 2048
 #: Dead rows of a project that are not worth sweeping.
@@ -93,9 +91,8 @@ class SearchIndex:
             open_embedder: opens an embedder by its setting; raises AdminError if it cannot.
             wanted: the setting for a file that has no index yet.
         """
-        self._open = open_embedder
         self._wanted = wanted
-        self._embedders: dict[str, Embedder | None] = {}
+        self._embedders = Embedders(open_embedder)
         self._asker = Asker()
         #: Guards what follows. The writer never waits for it: what it leaves is in the log.
         self._lock = threading.RLock()
@@ -117,9 +114,8 @@ class SearchIndex:
         """Learn which index is in use, in a transaction that writes; a new file gets one."""
         current = active(session)
         if current is None:
-            embedder = self._open(self._wanted)
+            embedder = self._embedders.opened(self._wanted)
             dimension = embedder.dimension or 0
-            self._embedders[embedder.name] = embedder
             session.ask(
                 "index_begin",
                 embedder=embedder.name,
@@ -256,19 +252,7 @@ class SearchIndex:
 
     def embedder(self, generation: Generation) -> Embedder | None:
         """Give the embedder of a generation; None, and a line in the log, if it cannot be had."""
-        name = generation.embedder
-        if name not in self._embedders:
-            setting = "static" if name.startswith("static:") else name
-            try:
-                embedder: Embedder | None = self._open(setting)
-            except AdminError as error:
-                log.error("search goes by words alone: %s", error.message)
-                embedder = None
-            if embedder is not None and embedder.name != name:
-                log.error("the index was made with %s; run `dialoguedb reindex`", name)
-                embedder = None
-            self._embedders[name] = embedder
-        return self._embedders[name]
+        return self._embedders.named(generation.embedder)
 
     def waiting(self, session: Session, most: int) -> list[Waiting]:
         """Give up to `most` resources whose vectors are to come."""

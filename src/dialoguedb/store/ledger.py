@@ -5,6 +5,9 @@ from functools import cache
 from importlib import resources
 from typing import NamedTuple
 
+#: How the name of a step begins that takes something away which the release before needs.
+CONTRACT = "contract_"
+
 
 class Migration(NamedTuple):
     """One numbered step of the schema."""
@@ -13,6 +16,11 @@ class Migration(NamedTuple):
     name: str
     sql: str
     hash: str
+
+    @property
+    def contracts(self) -> bool:
+        """Whether servers of the release before cannot go on after it."""
+        return self.name.startswith(CONTRACT)
 
 
 @cache

@@ -1,16 +1,38 @@
 """Open the store that an address names."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 from dialoguedb.embed import Embedder, open_embedder
 from dialoguedb.errors import AdminError, StoreError
 from dialoguedb.runtime import Runtime
 from dialoguedb.settings import Settings
+from dialoguedb.store.embedders import OpenEmbedder
 from dialoguedb.store.files import SqliteFile, read_key
-from dialoguedb.store.index import OpenEmbedder
+from dialoguedb.store.protocol import Store
 from dialoguedb.store.sqlite import SqliteStore
 
 _SQLITE = "sqlite:///"
+_POSTGRES = ("postgresql://", "postgres://")
+
+
+class Service(NamedTuple):
+    """What a database that is a service of its own is used with; a file needs none of it.
+
+    Attributes:
+        connections: of this process.
+        timeout_s: how long a request may wait for the database, seconds.
+        replica: the address of a standby that reads may go to.
+    """
+
+    connections: int = 8
+    timeout_s: float = 10.0
+    replica: str | None = None
+
+
+def is_service(db: str) -> bool:
+    """Tell whether an address is that of a database service, not of a file."""
+    return db.startswith(_POSTGRES)
 
 
 def open_store(
@@ -21,24 +43,34 @@ def open_store(
     make: bool = True,
     embedder: str = "static",
     open_embedder: OpenEmbedder = open_embedder,
-) -> SqliteStore:
+    service: Service | None = None,
+) -> Store:
     """Open a database.
 
     Args:
-        db: a file's path, or `sqlite:///` and a path (a fourth slash makes it absolute).
+        db: a file's path, or `sqlite:///` and a path (a fourth slash makes it absolute), or
+            `postgresql://USER:PASSWORD@HOST:PORT/NAME`.
         key_file: a file with the key that the database is encrypted with.
         runtime: clock and ids; the system's if None.
         make: whether to make it if it is not there.
         embedder: the setting of that name, for a database that is new.
         open_embedder: opens an embedder by its setting.
+        service: how a service is used.
     Raises:
         StoreError: it cannot be opened; the message says why and what to do.
     """
+    if is_service(db):
+        if key_file is not None:
+            raise StoreError(
+                "a key file is for a database that is a file; PostgreSQL's disks are encrypted by "
+                "the system that it runs on"
+            )
+        return _open_service(db, runtime, embedder, open_embedder, service or Service())
     path = db.removeprefix(_SQLITE)
     if "://" in path or path in ("", ":memory:"):
         raise StoreError(
-            f"the database {db!r} is not a file: use a path, or sqlite:///chat.db "
-            "(sqlite:////data/chat.db for an absolute one)"
+            f"the database {db!r} is no address: use a file's path, sqlite:///chat.db "
+            "(sqlite:////data/chat.db for an absolute one), or postgresql://HOST/NAME"
         )
     if not _is_text(path):
         raise StoreError(f"the database {db!r} has a name that is no UTF-8; give it another one")
@@ -50,6 +82,32 @@ def open_store(
         runtime or Runtime(),
         open_embedder=open_embedder,
         embedder=embedder,
+    )
+
+
+def _open_service(
+    db: str,
+    runtime: Runtime | None,
+    embedder: str,
+    open_embedder: OpenEmbedder,
+    service: Service,
+) -> Store:
+    # The driver is an extra, and who works on a file does without it.
+    try:
+        from dialoguedb.store.postgres import PostgresStore  # noqa: PLC0415
+        from dialoguedb.store.postgres_pool import Address  # noqa: PLC0415
+    except ImportError as error:
+        raise StoreError(
+            f"PostgreSQL needs its driver ({error}); install it: pip install 'dialoguedb[postgres]'"
+        ) from None
+    return PostgresStore(
+        Address.of(db),
+        runtime or Runtime(),
+        open_embedder=open_embedder,
+        embedder=embedder,
+        connections=service.connections,
+        timeout_s=service.timeout_s,
+        replica=None if service.replica is None else Address.of(service.replica),
     )
 
 

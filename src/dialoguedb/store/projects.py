@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from dialoguedb.store.protocol import ReadTx, WriteTx
 
-#: Tables in the order in which a project's rows are erased.
+#: Tables in the order in which a project's rows are erased; those of the search index follow.
 _ERASED = (
     "messages",
     "memories",
@@ -13,10 +13,11 @@ _ERASED = (
     "tombstones",
     "replies",
     "claims",
-    "blocks",
 )
 #: A block of the search index holds thousands of resources.
-_BLOCKS_AT_ONCE = 16
+_AT_ONCE = {"blocks": 16}
+#: Rows of the index that are left at the end and erased at once.
+_LAST = 100_000
 
 
 class Project(NamedTuple):
@@ -94,8 +95,8 @@ def mark_deleting(tx: WriteTx, project_id: str, now_ms: int) -> None:
 
 def erase_some(tx: WriteTx, project_id: str, most: int) -> int:
     """Erase up to `most` rows of a project that is being deleted; 0 when none is left."""
-    for table in _ERASED:
-        at_once = _BLOCKS_AT_ONCE if table == "blocks" else most
+    for table in (*_ERASED, *tx.index_tables):
+        at_once = _AT_ONCE.get(table, most)
         erased = tx.run(f"erase_{table}", project_id=project_id, most=at_once)
         if erased:
             return erased
@@ -104,10 +105,10 @@ def erase_some(tx: WriteTx, project_id: str, most: int) -> int:
 
 def erase_last(tx: WriteTx, project_id: str) -> None:
     """Erase what is left when all rows of user data are gone."""
-    tx.run("erase_changes", project_id=project_id)
-    # The log may have been packed once more since its blocks were erased.
-    while tx.run("erase_blocks", project_id=project_id, most=_BLOCKS_AT_ONCE):
-        pass
+    # The search index may have been brought up to date once more since.
+    for table in tx.index_tables:
+        while tx.run(f"erase_{table}", project_id=project_id, most=_AT_ONCE.get(table, _LAST)):
+            pass
     tx.run("spaces_delete", project_id=project_id)
     tx.run("keys_delete_of_project", project_id=project_id)
     tx.run("projects_delete", id=project_id)

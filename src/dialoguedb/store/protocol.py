@@ -96,6 +96,10 @@ class WriteTx(ReadTx, Protocol):
     def space_id(self) -> int:
         """The number of the space."""
 
+    @property
+    def index_tables(self) -> Sequence[str]:
+        """The names of the search index's tables that rows of a project are erased from."""
+
     def insert(self, statement: str, rows: Sequence[Row]) -> None:
         """Store rows; the first value of each is the space, the others as the statement names."""
 
@@ -217,6 +221,13 @@ class Store(Protocol):
                 waited for elsewhere. For short works and a thread that must not wait.
         """
 
+    def settle(self) -> None:
+        """Wait until all transactions that are under way now, in any process, have ended.
+
+        Raises:
+            ServiceUnavailable: one of them takes too long.
+        """
+
     def search_standing(self) -> SearchStanding:
         """Tell how search stands."""
 
@@ -228,6 +239,13 @@ class Store(Protocol):
 
         Raises:
             ServiceUnavailable: it is not.
+        """
+
+    def check_not_forked(self) -> None:
+        """See whether this is still the process that opened the database.
+
+        Raises:
+            StoreError: it was forked from that one, and cannot use what is open there.
         """
 
     def close(self) -> None:

@@ -7,9 +7,6 @@ import apsw
 from dialoguedb.store import statements
 from dialoguedb.store.protocol import Param, Row
 
-#: No space has this number: what is looked for in it is not found.
-NO_SPACE = 0
-
 
 class Session:
     """A connection, and cursors that are used again and again.
@@ -71,7 +68,10 @@ class Session:
 
         Whoever stops before the end closes it.
         """
-        sql = statements.load("sqlite")[statement].sql
+        return self.rows(statements.load("sqlite")[statement].sql, params)
+
+    def rows(self, sql: str, params: Mapping[str, Param]) -> Generator[Row, None, None]:
+        """Run a statement and give its rows one by one; whoever stops before the end closes it."""
         cursor = self.take()
         try:
             # `yield from` would close the cursor too.

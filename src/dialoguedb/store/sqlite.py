@@ -15,18 +15,13 @@ from typing import NamedTuple
 import apsw
 
 from dialoguedb.embed import Embedder, open_embedder
-from dialoguedb.errors import (
-    DialogueDBError,
-    InternalError,
-    ServiceUnavailable,
-    StorageFull,
-    StorageReadOnly,
-)
+from dialoguedb.errors import ServiceUnavailable
 from dialoguedb.runtime import Runtime
 from dialoguedb.search.parts import burden_of
 from dialoguedb.store.checkpoint import Checkpointer
+from dialoguedb.store.embedders import OpenEmbedder
 from dialoguedb.store.files import SqliteFile, be_patient
-from dialoguedb.store.index import OpenEmbedder, SearchIndex, Waiting, Written, active
+from dialoguedb.store.index import SearchIndex, Waiting, Written, active
 from dialoguedb.store.packing import Packer
 from dialoguedb.store.protocol import (
     Job,
@@ -37,12 +32,12 @@ from dialoguedb.store.protocol import (
     Scope,
     SearchStanding,
     T,
-    WallBroken,
     WriteWork,
 )
 from dialoguedb.store.room import Room
 from dialoguedb.store.session import Session
 from dialoguedb.store.slot import Slot, tell_slots
+from dialoguedb.store.sqlite_failing import translated
 from dialoguedb.store.sqlite_tx import Tx
 
 log = logging.getLogger("dialoguedb.store")
@@ -357,12 +352,19 @@ class SqliteStore:
         """See `protocol.Store`."""
         self._seen = -1
 
+    def settle(self) -> None:
+        """See `protocol.Store`: one writes at a time, and none has read before it began."""
+
     def check(self) -> None:
         """See `protocol.Store`."""
         if self.file.identity() != self._identity:
             raise ServiceUnavailable(
                 "The database file has been removed or replaced under the server; restart it"
             )
+
+    def check_not_forked(self) -> None:
+        """See `protocol.Store`."""
+        self.file.check_not_forked()
 
     def _run(self) -> None:
         """Be the writer thread: take what has come, commit it together, tell the outcomes."""
@@ -586,26 +588,3 @@ def _tell(group: Sequence[Job], outcomes: Sequence[Outcome]) -> None:
             if resolver is tell_slots:
                 raise  # it does not fail by itself: a signal handler has raised
             log.exception("an outcome could not be told")
-
-
-def translated(error: BaseException) -> BaseException:
-    """Say what a failure of SQLite means to the caller; other errors stay as they are."""
-    if isinstance(error, apsw.FullError):
-        return StorageFull()
-    if isinstance(error, apsw.ReadOnlyError | apsw.PermissionsError):
-        return StorageReadOnly()
-    if isinstance(error, apsw.BusyError | apsw.LockedError):
-        return ServiceUnavailable("Another process is writing to the database; try again")
-    if isinstance(error, apsw.IOError | apsw.CantOpenError):
-        log.error("the disk failed: %s", error)
-        return ServiceUnavailable("The disk did not take or give the data; nothing was stored")
-    emptied = isinstance(error, apsw.SQLError) and "no such table" in str(error)
-    if emptied or isinstance(error, apsw.CorruptError | apsw.NotADBError):
-        log.critical("the database file is damaged: %s", error)
-        return ServiceUnavailable("The database file is damaged; restore a backup")
-    if isinstance(error, DialogueDBError):
-        return error
-    if isinstance(error, WallBroken):
-        log.critical("a wall between spaces held: %s", error)
-    log.error("a work failed", exc_info=error)
-    return InternalError()

@@ -1,35 +1,21 @@
-"""Transactions on SQLite: statements run by name, bound to a space, checked on the way out."""
+"""Transactions on SQLite."""
 
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from typing import Self
 
-from dialoguedb.errors import Unauthorized
-from dialoguedb.models.limits import MAX_PAGE_BYTES
 from dialoguedb.runtime import Runtime
 from dialoguedb.search.finding import Hit, Probe, find
-from dialoguedb.search.indexer import Note
-from dialoguedb.store import statements
 from dialoguedb.store.index import SearchIndex
-from dialoguedb.store.protocol import (
-    Param,
-    Query,
-    Reach,
-    ReadTooLong,
-    Row,
-    Scope,
-    WallBroken,
-    WholeProject,
-)
-from dialoguedb.store.session import NO_SPACE, Session
-
-log = logging.getLogger("dialoguedb.store")
-
-#: Spaces whose numbers are remembered; then all are forgotten.
-MAX_SPACES = 100_000
+from dialoguedb.store.protocol import Param, Query, Reach, Row, Scope
+from dialoguedb.store.session import Session
+from dialoguedb.store.tx import NO_SPACE, BoundTx
 
 
-class Tx:
-    """A transaction on one connection, bound to one space, or for a search to one project."""
+class Tx(BoundTx):
+    """A transaction on a connection to SQLite."""
+
+    dialect = "sqlite"
+    index_tables = ("blocks", "changes")
 
     def __init__(
         self,
@@ -39,128 +25,23 @@ class Tx:
         index: SearchIndex,
         most_bytes: int | None = None,
     ) -> None:
+        super().__init__(scope, runtime, most_bytes)
         self._session = session
         self._index = index
-        self._statements = statements.load("sqlite")
-        self._catalogue_only = scope is None
-        self._project = scope if isinstance(scope, WholeProject) else None
-        self._space = NO_SPACE
-        self._most_bytes = most_bytes
-        self._acts: list[Callable[[], None]] = []
-        self.notes: list[Note] = []
-        self.scope = scope if isinstance(scope, Scope) else Scope("", "")
-        self.runtime = runtime
 
-    @property
-    def space_id(self) -> int:
-        """The number of the space, NO_SPACE where there is none yet."""
-        return self._space
+    def _rows(self, sql: str, params: Mapping[str, Param]) -> list[Row]:
+        return self._session.all(sql, params)
 
-    def find_space(self, known: dict[Scope, int]) -> bool:
-        """Bind the space if there is one; `known` holds numbers that are on disk, only those."""
-        self._space = known.get(self.scope, NO_SPACE)
-        if self._space == NO_SPACE:
-            sql = self._statements["spaces_find"].sql
-            found = self._session.all(sql, self.scope._asdict())
-            self._space = found[0][0] if found else NO_SPACE
-        return self._space != NO_SPACE
+    def _rows_of_many(self, sql: str, sets: Sequence[Mapping[str, Param]]) -> list[Row]:
+        return self._session.many(sql, sets)
 
-    def make_space(self, known: dict[Scope, int]) -> None:
-        """Bind the space; a write makes it if it has to."""
-        if not self.find_space(known):
-            sql = self._statements["spaces_insert"].sql
-            made = self._session.all(sql, self.scope._asdict())
-            if not made:
-                raise Unauthorized("The project of this key has been deleted")
-            self._space = made[0][0]
-        if self.scope not in known:
-            self.after_commit(lambda: self.remember_space(known))
+    def _insert(self, sql: str, rows: Sequence[Row]) -> None:
+        self._session.insert(sql, rows)
 
-    def remember_space(self, known: dict[Scope, int]) -> None:
-        """Keep the number for those who come later.
-
-        Only for what is on disk: a number that is rolled back goes to another space next.
-        """
-        if self._space != NO_SPACE:
-            if len(known) >= MAX_SPACES:
-                known.clear()
-            known[self.scope] = self._space
-
-    def one(self, statement: str, **params: Param) -> Row | None:
-        """See `protocol.ReadTx`."""
-        rows = self.all(statement, **params)
-        return rows[0] if rows else None
-
-    def all(self, statement: str, **params: Param) -> list[Row]:
-        """See `protocol.ReadTx`."""
-        named = self._statements[statement]
-        if not named.scoped:
-            return self._session.all(named.sql, params)
-        space = self._bind(named, params)
-        return self._checked(self._session.all(named.sql, params), named, space)
-
-    def insert(self, statement: str, rows: Sequence[Row]) -> None:
-        """See `protocol.WriteTx`."""
-        named = self._statements[statement]
-        for row in rows:
-            if row[0] != self._space or self._space == NO_SPACE:
-                raise WallBroken(f"{statement} was to store a row of another space")
-        self._session.insert(named.sql, rows)
-
-    def many(self, statement: str, rows: Sequence[dict[str, Param]]) -> list[Row]:
-        """See `protocol.WriteTx`."""
-        named = self._statements[statement]
-        if not named.scoped:
-            return self._session.many(named.sql, rows)
-        space = NO_SPACE
-        for params in rows:
-            space = self._bind(named, params)
-        return self._checked(self._session.many(named.sql, rows), named, space)
-
-    def _checked(self, rows: list[Row], named: statements.Statement, space: int) -> list[Row]:
-        for row in rows:
-            if row[0] != space:
-                raise WallBroken(f"{named.name} gave or changed a row of another space")
-        return rows
-
-    def page(
-        self, statement: str, *, limit: int, texts: tuple[int, int], **params: Param
-    ) -> tuple[list[Row], bool]:
-        """See `protocol.ReadTx`."""
-        named = self._statements[statement]
-        space = self._bind(named, params)
-        one, other = texts
-        most = MAX_PAGE_BYTES if self._most_bytes is None else self._most_bytes
-        page: list[Row] = []
-        size = 0
-        params["limit"] = limit + 1
-        cursor = self._session.take()
-        try:
-            for row in cursor.execute(named.sql, params):
-                if row[0] != space:
-                    raise WallBroken(f"{statement} gave a row of another space")
-                text, rare = row[one], row[other]
-                if text is not None:
-                    size += len(text) if text.isascii() else len(text.encode())
-                if rare is not None:
-                    size += len(rare) if rare.isascii() else len(rare.encode())
-                if len(page) == limit:
-                    return page, True
-                if size > most:
-                    if self._most_bytes is not None:
-                        raise ReadTooLong
-                    if page:
-                        return page, True
-                page.append(row)
-        finally:
-            self._session.put_back(cursor)
-        return page, False
-
-    def _bind(self, named: statements.Statement, params: dict[str, Param]) -> int:
-        if self._catalogue_only:
-            raise WallBroken(f"{named.name} is over user data and the transaction has no space")
-        params["space"] = self._space
-        return self._space
+    def _stream(
+        self, sql: str, params: Mapping[str, Param], *, limit: int
+    ) -> Generator[Row, None, None]:
+        return self._session.rows(sql, params)
 
     def run(self, statement: str, **params: Param) -> int:
         """See `protocol.WriteTx`."""
@@ -185,31 +66,5 @@ class Tx:
         )
         return find(shelf, probe)
 
-    def within(self, space_id: int) -> "Tx | None":
-        """See `protocol.ReadTx`."""
-        project_id = (self._project or self.scope).project_id
-        found = self._session.ask("index_space", space_id=space_id)
-        if not found:
-            return None
-        if found[0][1] != project_id:
-            raise WallBroken(f"a search of project {project_id} gave a row of space {space_id}")
-        scope = Scope(project_id, found[0][2])
-        tx = Tx(self._session, scope, self.runtime, self._index, self._most_bytes)
-        tx._space = space_id
-        return tx
-
-    def note(self, note: Note) -> None:
-        """See `protocol.WriteTx`."""
-        self.notes.append(note)
-
-    def after_commit(self, act: Callable[[], None]) -> None:
-        """See `protocol.WriteTx`."""
-        self._acts.append(act)
-
-    def committed(self) -> None:
-        """Do what was to be done after the commit."""
-        for act in self._acts:
-            try:
-                act()
-            except Exception:  # it is on disk all the same
-                log.exception("what was to follow a commit failed")
+    def _beside(self, scope: Scope) -> Self:
+        return type(self)(self._session, scope, self.runtime, self._index, self._most_bytes)

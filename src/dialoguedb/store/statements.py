@@ -22,6 +22,10 @@ USER_TABLES = frozenset(
         "replies",
         "changes",
         "index_blocks",
+        "entries",
+        "vectors",
+        "waiting",
+        "figures",
     }
 )
 #: Statements that erase a project: over its spaces, returning nothing.
@@ -29,6 +33,8 @@ ERASING = "erase_"
 #: Statements of the search index: over all spaces, and none of their rows is an answer.
 INDEXING = "index_"
 _HEAD = re.compile(r"^-- (\w+) --$", re.MULTILINE)
+#: A parameter; `::` is a cast.
+_PARAM = re.compile(r"(?<!:):([a-z_]\w*)")
 _TABLE = re.compile(r"\b(?:FROM|JOIN|INTO|UPDATE)\s+(\w+)", re.IGNORECASE)
 
 
@@ -38,6 +44,26 @@ class Statement(NamedTuple):
     name: str
     sql: str
     scoped: bool
+
+
+class Numbered(NamedTuple):
+    """A statement as PostgreSQL takes it: with `$1`, and the names of its parameters in order."""
+
+    sql: str
+    names: tuple[str, ...]
+
+
+@cache
+def numbered(sql: str) -> Numbered:
+    """Number the parameters of a statement; one that comes again has the same number."""
+    names: list[str] = []
+
+    def number(found: re.Match[str]) -> str:
+        if found[1] not in names:
+            names.append(found[1])
+        return f"${names.index(found[1]) + 1}"
+
+    return Numbered(_PARAM.sub(number, sql), tuple(names))
 
 
 @cache

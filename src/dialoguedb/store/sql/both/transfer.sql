@@ -77,13 +77,13 @@ RETURNING space_id
 -- How many dialogues and memories a space has, and the bytes of the values.
 SELECT space_id, 0, COUNT(*), 0 FROM dialogues WHERE space_id = :space GROUP BY space_id
 UNION ALL
-SELECT space_id, 1, COUNT(*), SUM(OCTET_LENGTH(value)) FROM memories WHERE space_id = :space
+SELECT space_id, 1, COUNT(*), CAST(SUM(OCTET_LENGTH(value)) AS BIGINT) FROM memories WHERE space_id = :space
 GROUP BY space_id
 
 -- transfer_largest --
 -- The dialogues of a space whose messages have the most bytes; with each, what all come to.
-SELECT space_id, dialogue_id, COUNT(*), SUM(content_length), SUM(COUNT(*)) OVER (),
-    SUM(SUM(content_length)) OVER ()
+SELECT space_id, dialogue_id, COUNT(*), CAST(SUM(content_length) AS BIGINT),
+    CAST(SUM(COUNT(*)) OVER () AS BIGINT), CAST(SUM(SUM(content_length)) OVER () AS BIGINT)
 FROM messages WHERE space_id = :space
 GROUP BY space_id, dialogue_id
 ORDER BY SUM(content_length) DESC, dialogue_id LIMIT :limit

@@ -22,41 +22,17 @@ DELETE FROM dialogue_documents WHERE rowid IN (
     LIMIT :most
 )
 
--- erase_dialogues --
-DELETE FROM dialogues WHERE (space_id, id) IN (
-    SELECT d.space_id, d.id FROM dialogues AS d
-    WHERE d.space_id IN (SELECT s.id FROM spaces AS s WHERE s.project_id = :project_id)
-    LIMIT :most
-)
-
--- erase_tombstones --
-DELETE FROM tombstones WHERE (space_id, dialogue_id) IN (
-    SELECT t.space_id, t.dialogue_id FROM tombstones AS t
-    WHERE t.space_id IN (SELECT s.id FROM spaces AS s WHERE s.project_id = :project_id)
-    LIMIT :most
-)
-
--- erase_replies --
-DELETE FROM replies WHERE (space_id, key) IN (
-    SELECT r.space_id, r.key FROM replies AS r
-    WHERE r.space_id IN (SELECT s.id FROM spaces AS s WHERE s.project_id = :project_id)
-    LIMIT :most
-)
-
 -- erase_changes --
--- The log holds ids and words, which can name people: it goes too. One scan; it has no index by
--- space.
-DELETE FROM changes
-WHERE space_id IN (SELECT s.id FROM spaces AS s WHERE s.project_id = :project_id)
+-- The log holds ids and words, which can name people: it goes too. It has no index by space.
+DELETE FROM changes WHERE number IN (
+    SELECT c.number FROM changes AS c
+    WHERE c.space_id IN (SELECT s.id FROM spaces AS s WHERE s.project_id = :project_id)
+    LIMIT :most
+)
 
 -- erase_blocks --
 DELETE FROM index_blocks WHERE rowid IN (
     SELECT b.rowid FROM index_blocks AS b
     WHERE b.space_id IN (SELECT s.id FROM spaces AS s WHERE s.project_id = :project_id)
     LIMIT :most
-)
-
--- erase_claims --
-DELETE FROM claims WHERE (project_id, kind, id) IN (
-    SELECT c.project_id, c.kind, c.id FROM claims AS c WHERE c.project_id = :project_id LIMIT :most
 )

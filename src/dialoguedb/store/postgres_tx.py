@@ -1,0 +1,77 @@
+"""Transactions on PostgreSQL."""
+
+from collections.abc import Generator, Mapping, Sequence
+from typing import Self
+
+from dialoguedb.runtime import Runtime
+from dialoguedb.search.finding import Hit
+from dialoguedb.store import statements
+from dialoguedb.store.postgres_index import EntryIndex
+from dialoguedb.store.postgres_search import Searching
+from dialoguedb.store.postgres_session import Session
+from dialoguedb.store.protocol import Param, Query, Reach, Row, Scope
+from dialoguedb.store.tx import NO_SPACE, BoundTx
+
+#: Rows of a page beyond which they are taken one by one: a page may end before they do.
+_FEW = 16
+
+
+class PostgresTx(BoundTx):
+    """A transaction on a connection to PostgreSQL."""
+
+    dialect = "postgres"
+    index_tables = ("entries", "vectors", "waiting", "figures")
+
+    def __init__(
+        self,
+        session: Session,
+        scope: Reach,
+        runtime: Runtime,
+        index: EntryIndex,
+        most_bytes: int | None = None,
+    ) -> None:
+        super().__init__(scope, runtime, most_bytes)
+        self._session = session
+        self._index = index
+        #: Whether it has changed anything, or may have.
+        self.wrote = False
+
+    def _rows(self, sql: str, params: Mapping[str, Param]) -> list[Row]:
+        self.wrote = self.wrote or not sql.startswith("SELECT")
+        return self._session.all(sql, params)
+
+    def _rows_of_many(self, sql: str, sets: Sequence[Mapping[str, Param]]) -> list[Row]:
+        self.wrote = True
+        return self._session.many(sql, sets)
+
+    def _insert(self, sql: str, rows: Sequence[Row]) -> None:
+        self.wrote = True
+        numbered = statements.numbered(sql)
+        for row in rows:
+            self._session.later(numbered.sql, row)
+
+    def _stream(
+        self, sql: str, params: Mapping[str, Param], *, limit: int
+    ) -> Generator[Row, None, None]:
+        return self._session.stream(sql, params, many=limit > _FEW)
+
+    def run(self, statement: str, **params: Param) -> int:
+        """See `protocol.WriteTx`."""
+        self.wrote = True
+        named = self._statements[statement]
+        space = self._bind(named, params) if named.scoped else NO_SPACE
+        rows, count = self._session.changed(named.sql, params)
+        if named.scoped:
+            self._checked(rows, named, space)
+        return count
+
+    def search(self, query: Query) -> list[Hit]:
+        """See `protocol.ReadTx`."""
+        if self._catalogue_only or (self._project is None and self._space == NO_SPACE):
+            return []
+        project_id = (self._project or self.scope).project_id
+        space = None if self._project else self._space
+        return Searching(self._session, self._index, project_id, space).find(query)
+
+    def _beside(self, scope: Scope) -> Self:
+        return type(self)(self._session, scope, self.runtime, self._index, self._most_bytes)

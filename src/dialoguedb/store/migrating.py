@@ -242,6 +242,26 @@ def _grant(connection: Connection, address: Address, role: str) -> list[str]:
     return done
 
 
+def graph_index(connection: Connection, generation: int, dimension: int) -> None:
+    """Make the graph that the vectors of an index are searched by where they are many.
+
+    Writes go on meanwhile. Vectors enter it when they are marked as grown.
+
+    Args:
+        connection: as the owner, in no transaction.
+        generation: the index.
+        dimension: of its vectors, 1 to 4000.
+    """
+    name = sql.Identifier(f"vectors_graph_{generation}")
+    connection.execute(sql.SQL("DROP INDEX IF EXISTS {}.{}").format(_schema(), name))
+    connection.execute(
+        sql.SQL(
+            "CREATE INDEX CONCURRENTLY {} ON {}.vectors USING hnsw ((vector::halfvec({})) "
+            "halfvec_ip_ops) WITH (m = 16, ef_construction = 100) WHERE grown AND generation = {}"
+        ).format(name, _schema(), sql.Literal(dimension), sql.Literal(generation))
+    )
+
+
 def migrate(
     db: str,
     *,

@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 
 from dialoguedb.embed import Embedder
 from dialoguedb.search import analyser
-from dialoguedb.search.entries import DELETE, MESSAGE, PENDING, PRESENT, PUT, Entry
+from dialoguedb.search.entries import (
+    DELETE,
+    MESSAGE,
+    NO_TEXT,
+    PENDING,
+    PRESENT,
+    PUT,
+    Entry,
+)
 from dialoguedb.search.indexer import Indexer, Note
 from dialoguedb.store.asking import Asker
 from dialoguedb.store.embedders import Embedders
@@ -47,6 +55,13 @@ class Generation(NamedTuple):
     embedder: str
     dimension: int
     analyser: int
+
+
+class Used(NamedTuple):
+    """The indexes that are written: the one in use, and one that is being built."""
+
+    current: Generation
+    building: Generation | None
 
 
 class EntryIndex:
@@ -92,25 +107,26 @@ class EntryIndex:
     def write(
         self,
         session: Session,
-        generation: Generation,
+        used: "Used",
         works: Sequence[tuple[Scope, int, Sequence[Note]]],
     ) -> None:
         """Have the entries of works written, with the next statement that is waited for.
 
         Args:
             session: with the transaction of the works.
-            generation: the index in use.
+            used: the indexes to write into.
             works: the scope and space of each, and what it has noted.
         """
         noted = [note for _, _, notes in works for note in notes]
         if not noted:
             return
+        generation = used.current
         embedder = self.embedder(generation)
         inline = embedder is not None and embedder.inline and generation.dimension > 0
         made = iter(Indexer(embedder.embed if embedder and inline else None).entries(noted))
         figures: Figures = {}
         for scope, space_id, notes in works:
-            writing = _Writing(session, generation, scope.project_id, space_id, figures, self._slot)
+            writing = _Writing(session, used, scope.project_id, space_id, figures, self._slot)
             for note in notes:
                 writing.write(note, next(made))
         for (space_id, kind), (texts, words) in sorted(figures.items()):
@@ -122,7 +138,7 @@ class _Writing(NamedTuple):
     """Writes what one work has changed."""
 
     session: Session
-    generation: Generation
+    used: "Used"
     project_id: str
     space_id: int
     figures: Figures
@@ -140,11 +156,13 @@ class _Writing(NamedTuple):
         if note.what == PUT:
             self._put(note, entry, where)
             return
-        self._forget_vectors(where)
         if note.what == DELETE:
+            self._forget_vectors(where)
             self.session.queue("figures_subtract", where | {"slot": self.slot})
             self.session.queue("entries_delete", where)
         else:
+            current = {"generation": self.used.current.number}
+            self.session.queue("waiting_fill", where | current)
             self._put_vectors(where, entry.vectors)
 
     def _put(self, note: Note, entry: Entry, where: Where) -> None:
@@ -171,7 +189,13 @@ class _Writing(NamedTuple):
         if entry.state == PRESENT:
             self._put_vectors(where, entry.vectors)
         elif entry.state == PENDING:
-            self.session.queue("waiting_put", where | {"created": entry.created})
+            self._wait(where, self.used.current, entry)
+        if entry.state != NO_TEXT and self.used.building is not None:
+            self._wait(where, self.used.building, entry)
+
+    def _wait(self, where: Where, generation: Generation, entry: Entry) -> None:
+        row = {"generation": generation.number, "created": entry.created}
+        self.session.queue("waiting_put", where | row)
 
     def _tokens(self, entry: Entry) -> NDArray[np.int64]:
         words, facets = of_words(entry.terms), of_facets(entry.facets)
@@ -189,8 +213,9 @@ class _Writing(NamedTuple):
         self.session.queue("waiting_delete", where)
 
     def _put_vectors(self, where: Where, vectors: bytes) -> None:
-        pieces = np.frombuffer(vectors, np.int8).reshape(-1, self.generation.dimension)
-        row = where | {"generation": self.generation.number}
+        current = self.used.current
+        pieces = np.frombuffer(vectors, np.int8).reshape(-1, current.dimension)
+        row = where | {"generation": current.number}
         for number, piece in enumerate(pieces):
             vector = {"piece": number, "vector": Binary(halves_of(piece))}
             self.session.queue("vectors_put", row | vector)
@@ -205,3 +230,9 @@ def active(session: Session) -> Generation | None:
     """Give the index in use, None in a new database."""
     rows = session.ask("index_active")
     return Generation._make(rows[0]) if rows else None
+
+
+def used(session: Session) -> Used | None:
+    """Give the indexes that are to be written, None in a new database."""
+    found = {row[4]: Generation._make(row[:4]) for row in session.ask("index_used")}
+    return Used(found[1], found.get(0)) if 1 in found else None

@@ -18,7 +18,7 @@ import psycopg
 from dialoguedb.errors import ServiceUnavailable
 from dialoguedb.runtime import chance
 from dialoguedb.store.postgres_failing import AGAIN, is_gone, translated
-from dialoguedb.store.postgres_index import active
+from dialoguedb.store.postgres_index import used
 from dialoguedb.store.postgres_pool import Pool
 from dialoguedb.store.postgres_session import BEGIN_WRITE, Session
 from dialoguedb.store.postgres_tx import PostgresTx
@@ -158,7 +158,7 @@ class Writer:
             _LostError: it may have happened.
         """
         session.begin(BEGIN_WRITE)
-        generation = active(session)
+        indexes = used(session)
         spaces: dict[Scope, int] = {}
         works = [self._work(session, job, spaces, alone=len(jobs) == 1) for job in jobs]
         noted = [
@@ -167,9 +167,9 @@ class Writer:
             if outcome.error is None and tx.notes
         ]
         if noted:
-            if generation is None:
+            if indexes is None:
                 raise ServiceUnavailable("The database has no search index; restart the server")
-            self._store.index.write(session, generation, noted)
+            self._store.index.write(session, indexes, noted)
         try:
             self.position = session.commit(tell_position=True)
         except psycopg.Error as error:

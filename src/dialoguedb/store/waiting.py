@@ -6,7 +6,8 @@ lost by a restart, and two servers that do the same work do it twice, not wrong.
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import NamedTuple
 
 from dialoguedb.embed import Embedder, EmbedderRefused, EmbedderUnavailable
@@ -129,6 +130,16 @@ class Filling:
                 self.refused.add(one.key)
                 there += 1
         return there
+
+
+@contextmanager
+def filled(store: Store) -> Iterator[None]:
+    """Give resources their vectors meanwhile, where it is the part of each process that has one."""
+    if not isinstance(store, SqliteStore):
+        yield
+        return
+    with closing(Filler(store)):
+        yield
 
 
 class Filler:

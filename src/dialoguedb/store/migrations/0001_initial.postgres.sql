@@ -197,14 +197,15 @@ CREATE TABLE vectors (
 -- What is not in the graph yet is searched beside it.
 CREATE INDEX vectors_beside ON vectors (space_id, generation, kind) WHERE NOT grown;
 
--- Texts that wait for their vectors.
+-- Texts that wait for their vectors: of the index in use, or of one that is being built.
 CREATE TABLE waiting (
     space_id bigint NOT NULL,
+    generation bigint NOT NULL,
     kind bigint NOT NULL,
     owner text COLLATE "C" NOT NULL,
     sequence bigint NOT NULL,
     created bigint NOT NULL,
-    PRIMARY KEY (space_id, kind, owner, sequence)
+    PRIMARY KEY (space_id, generation, kind, owner, sequence)
 );
 
 -- How many texts a space has and how many words; a few rows each, so that writers do not meet.

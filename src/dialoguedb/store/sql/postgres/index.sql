@@ -4,6 +4,11 @@
 -- index_active --
 SELECT generation, embedder, dimension, analyser FROM indexes WHERE active = 1
 
+-- index_used --
+-- The index in use, and one that is being built.
+SELECT generation, embedder, dimension, analyser, active FROM indexes WHERE active IN (0, 1)
+ORDER BY active DESC
+
 -- index_begin --
 INSERT INTO indexes (embedder, dimension, analyser, active)
 VALUES (:embedder, :dimension, :analyser, :active)
@@ -52,13 +57,21 @@ DELETE FROM vectors WHERE space_id = :space AND generation IN (SELECT generation
 RETURNING space_id
 
 -- waiting_put --
-INSERT INTO waiting (space_id, kind, owner, sequence, created)
-VALUES (:space, :kind, :owner, :sequence, :created)
+INSERT INTO waiting (space_id, generation, kind, owner, sequence, created)
+VALUES (:space, :generation, :kind, :owner, :sequence, :created)
 ON CONFLICT DO NOTHING
 
--- waiting_delete --
+-- waiting_fill --
+-- The vectors of one generation have come.
 DELETE FROM waiting
-WHERE space_id = :space AND kind = :kind AND owner = :owner AND sequence = :sequence
+WHERE space_id = :space AND generation = :generation AND kind = :kind AND owner = :owner
+    AND sequence = :sequence
+RETURNING space_id
+
+-- waiting_delete --
+-- In all generations.
+DELETE FROM waiting
+WHERE space_id = :space AND generation IN (SELECT generation FROM indexes) AND kind = :kind AND owner = :owner AND sequence = :sequence
 RETURNING space_id
 
 -- figures_add --
@@ -76,5 +89,6 @@ ON CONFLICT (space_id, kind, slot) DO UPDATE
 SET texts = figures.texts + excluded.texts, words = figures.words + excluded.words
 
 -- index_lag --
--- How many resources wait for their vectors.
+-- How many resources wait for the vectors of the index in use.
 SELECT COUNT(*) FROM waiting
+WHERE generation IN (SELECT i.generation FROM indexes AS i WHERE i.active = 1)

@@ -13,7 +13,17 @@ from typer.main import get_command
 from dialoguedb.cli.main import app
 from dialoguedb.errors import AdminError
 from dialoguedb.models.limits import Limits
-from dialoguedb.settings import PREFIX, SECRETS, Settings, help_of, load
+from dialoguedb.settings import (
+    PREFIX,
+    SECRETS,
+    Settings,
+    help_of,
+    is_file,
+    load,
+    path_of,
+    state_folder,
+    without_password,
+)
 
 ROOT = Path(__file__).parent.parent
 NAMES = Settings.__struct_fields__
@@ -27,6 +37,11 @@ VALUES: dict[type, tuple[str, str, str]] = {
 FORMS: dict[str, tuple[str, str, str]] = {
     "embedder": ("openai:a", "fastembed:b/c", "sentence-transformers:d"),
     "embedder_url": ("http://a", "https://b:1/v1", "http://[::1]:2/v1/"),
+    "replica": (
+        "postgresql://a/b",
+        "postgres://c:1,d:2/e",
+        "postgresql://u@[::1]/f?sslmode=require",
+    ),
 }
 
 
@@ -134,6 +149,12 @@ def test_other_variables_are_no_settings() -> None:
         ("max_content_bytes", "0", "1"),
         ("max_image_parts", "-1", "0"),
         ("shutdown_seconds", "0", "1"),
+        ("workers", "0", "1"),
+        ("workers", "65", "64"),
+        ("db_connections", "1", "2"),
+        ("db_timeout_seconds", "0", "1"),
+        ("replica", "standby.db", "postgresql://user@host/name"),
+        ("replica", "http://host", "postgresql://user@host/name"),
     ],
 )
 def test_a_bad_value_is_refused_by_the_name_of_its_setting(name: str, text: str, said: str) -> None:
@@ -229,6 +250,57 @@ def test_a_key_is_not_shown_with_the_settings(name: str) -> None:
         assert "port=1" in shown
 
 
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("postgresql://u:hidden@h:5432/d", "postgresql://u:***@h:5432/d"),
+        ("postgres://u:hid%40den@h:1,h2:2/d?sslmode=x", "postgres://u:***@h:1,h2:2/d?sslmode=x"),
+        ("postgresql://u:hid/den@hidden@h/d", "postgresql://u:***@h/d"),
+        ("postgresql://h/d?user=u&password=hidden&a=b", "postgresql://h/d?user=u&password=***&a=b"),
+        ("postgresql:///d?sslpassword=hidden", "postgresql:///d?sslpassword=***"),
+        ("postgresql://u@h:5432/d?options=a@b", "postgresql://u@h:5432/d?options=a@b"),
+        ("postgresql://[::1]:5432/d", "postgresql://[::1]:5432/d"),
+        ("a:b@c.db", "a:b@c.db"),
+        ("sqlite:///a:b@c.db", "sqlite:///a:b@c.db"),
+    ],
+)
+def test_an_address_is_shown_without_its_password(address: str, shown: str) -> None:
+    """Also one that was not percent-encoded; a file's name is shown as it is."""
+    assert without_password(address) == shown
+    console = Console(file=io.StringIO(), record=True, width=2000)
+    for settings in (Settings(db=address), Settings(replica=address)):
+        console.print(settings)
+        assert shown in repr(settings)
+        assert "hidden" not in repr(settings) + str(settings) + console.export_text()
+
+
+@pytest.mark.parametrize(
+    ("db", "path"),
+    [("chat.db", "chat.db"), ("sqlite:///chat.db", "chat.db"), ("sqlite:////a/b", "/a/b")],
+)
+def test_a_database_without_another_scheme_is_a_file(db: str, path: str) -> None:
+    """With its path as it is written, or after `sqlite:///`."""
+    assert is_file(db)
+    assert path_of(db) == Path(path)
+    assert not is_file("postgresql:///chat")
+    assert not is_file("mysql://chat")
+
+
+def test_a_key_is_for_a_file() -> None:
+    """PostgreSQL's disks are its own affair; nothing that was asked for is left out silently."""
+    with pytest.raises(AdminError, match="--db-key-file encrypts a file"):
+        load({"db": "postgresql://h/d", "db_key_file": "key"}, environ={})
+    assert load({"db": "sqlite:///d", "db_key_file": "key"}, environ={}).db_key_file == "key"
+
+
+def test_what_has_no_file_beside_it_is_kept_in_a_state_folder() -> None:
+    """As the XDG base directory specification says: only an absolute path counts."""
+    own = Path.home() / ".local" / "state" / "dialoguedb"
+    assert state_folder({}) == own
+    assert state_folder({"XDG_STATE_HOME": "relative"}) == own
+    assert state_folder({"XDG_STATE_HOME": "/var/lib"}) == Path("/var/lib/dialoguedb")
+
+
 def test_origins_are_separated_by_commas_in_a_variable() -> None:
     """A flag is repeated, a file has an array."""
     environ = {"DIALOGUEDB_CORS_ORIGIN": "https://a.example,https://b.example"}
@@ -273,7 +345,7 @@ def test_every_setting_is_an_option_of_serve(name: str) -> None:
     assert option.help == help_of(name)
     assert option.default is None
     default = getattr(Settings(), name)
-    shown = {True: "on", 0: "0"}.get(default, str(default)) if default else "0"
+    shown = "on" if default is True else str(default or 0)
     if option.show_default:
         assert option.show_default == shown
     else:

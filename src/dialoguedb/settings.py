@@ -1,6 +1,7 @@
 """The settings of a server: defaults < TOML file < `DIALOGUEDB_*` < flags. Read once, here."""
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,18 +23,58 @@ URL_VARIABLES = ("DIALOGUEDB_BASE_URL", "DIALOGUEDB_ENDPOINT")
 DEFAULT_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
 #: Never shown, and no flags: they would stand in the list of processes.
 SECRETS = frozenset({"api_key", "embedder_key"})
+#: Addresses that can hold a password.
+_ADDRESSES = frozenset({"db", "replica"})
+_SQLITE = "sqlite:///"
+#: As libpq's addresses have it among their parameters: `password`, `sslpassword`.
+_PASSWORD = re.compile(r"(?<=password=)[^&]*", re.IGNORECASE)
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a server can be told. Each field is a flag, a variable and a key of the file."""
 
     db: Annotated[
-        str, Meta(description="The database: a file, or an address such as sqlite:///chat.db.")
+        str,
+        Meta(
+            description="The database: a file, or the address of a PostgreSQL database, such as "
+            "postgresql://user@host/name."
+        ),
     ] = DEFAULT_DB
     db_key_file: Annotated[
         str | None,
         Meta(description="Encrypt the file with this key: 32 raw bytes or 64 hex digits."),
     ] = None
+    replica: Annotated[
+        Annotated[str, Meta(pattern=r"^postgres(ql)?://\S+\Z")] | None,
+        Meta(
+            examples=["postgresql://user@host/name"],
+            description="The address of a read-only standby of the database, which reads go to.",
+        ),
+    ] = None
+    db_connections: Annotated[
+        int,
+        Meta(
+            ge=2,
+            le=1000,
+            description="Connections that each process has to PostgreSQL, for writing and reading.",
+        ),
+    ] = 8
+    db_timeout_seconds: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=600,
+            description="How long a request may wait for PostgreSQL before it gets 503.",
+        ),
+    ] = 10
+    workers: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=64,
+            description="Processes that serve, on one address; more than one needs PostgreSQL.",
+        ),
+    ] = 1
     host: Annotated[str, Meta(description="The address to listen on.")] = "127.0.0.1"
     port: Annotated[
         int, Meta(ge=0, le=65535, description="The port to listen on; 0 takes a free one.")
@@ -44,14 +85,22 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     tls_key: Annotated[str | None, Meta(description="The certificate's private key (PEM).")] = None
     tls_self_signed: Annotated[
         bool,
-        Meta(description="Serve TLS with a certificate of our own, kept beside the database."),
+        Meta(
+            description="Serve TLS with a certificate of our own, kept beside the file, or for "
+            "PostgreSQL in ~/.local/state/dialoguedb."
+        ),
     ] = False
     insecure_no_tls: Annotated[
         bool, Meta(description="Allow plain HTTP on an address beyond loopback.")
     ] = False
     rate_limit: Annotated[
         float,
-        Meta(ge=0, le=1_000_000, description="Requests per second for each key; 0 is no limit."),
+        Meta(
+            ge=0,
+            le=1_000_000,
+            description="Requests per second for each key, counted by each worker for itself; 0 is "
+            "no limit.",
+        ),
     ] = 0
     rate_burst: Annotated[
         int, Meta(ge=1, description="Requests that a key may make at once, with a rate limit.")
@@ -121,7 +170,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     def _shown(self) -> list[tuple[str, Any]]:
         values = {name: getattr(self, name) for name in self.__struct_fields__}
-        return [(n, "***" if v and n in SECRETS else v) for n, v in values.items()]
+        return [(name, _showable(name, value)) for name, value in values.items()]
 
     @property
     def limits(self) -> Limits:
@@ -132,6 +181,43 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             max_image_bytes=self.max_image_bytes,
             max_image_parts=self.max_image_parts,
         )
+
+
+def _showable(name: str, value: Any) -> Any:
+    if value and name in SECRETS:
+        return "***"
+    return without_password(value) if value and name in _ADDRESSES else value
+
+
+def without_password(address: str) -> str:
+    """Give an address of a database as it may be shown."""
+    if is_file(address):
+        return address
+    head, _, parameters = address.partition("?")
+    scheme, _, rest = head.partition("://")
+    # From the last "@": a password that was not percent-encoded is none to show either.
+    who, at, where = rest.rpartition("@")
+    user, colon, _ = who.partition(":")
+    shown = f"{scheme}://{user}{':***' if colon else ''}{at}{where}"
+    return f"{shown}?{_PASSWORD.sub('***', parameters)}" if parameters else shown
+
+
+def is_file(db: str) -> bool:
+    """Tell whether a database is a file, by its address."""
+    return "://" not in db or db.startswith(_SQLITE)
+
+
+def path_of(db: str) -> Path:
+    """Give the path of a database that is a file."""
+    return Path(db.removeprefix(_SQLITE))
+
+
+def state_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """Give the folder for what a server keeps that has no file to keep it beside."""
+    surroundings = os.environ if environ is None else environ
+    told = surroundings.get("XDG_STATE_HOME", "")
+    base = Path(told) if told.startswith("/") else Path.home() / ".local" / "state"
+    return base / "dialoguedb"
 
 
 def help_of(name: str) -> str:
@@ -157,7 +243,8 @@ def load(
         config: a TOML file.
         environ: the environment; the process's own if None.
     Raises:
-        AdminError: a value or a key of the file is not valid; the message names it.
+        AdminError: a value or a key of the file is not valid, or two settings exclude each other;
+            the message names it.
     """
     values: dict[str, Any] = {}
     if config is not None:
@@ -168,11 +255,17 @@ def load(
             values[name] = text.split(",") if name == "cors_origin" else text
     values |= {name: value for name, value in flags.items() if value is not None}
     try:
-        return msgspec.convert(values, Settings, strict=False)
+        settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         problem, _, place = str(error).partition(" - at `$.")
         name = place.partition("[")[0].rstrip("`")
         raise AdminError(f"setting {name}: {_explained(problem, name)}") from None
+    if settings.db_key_file is not None and not is_file(settings.db):
+        raise AdminError(
+            "--db-key-file encrypts a file, and the database is at an address: leave it out; "
+            "PostgreSQL's disks are encrypted where it runs"
+        )
+    return settings
 
 
 def _explained(problem: str, name: str) -> str:
@@ -259,8 +352,8 @@ class LocalSettings(msgspec.Struct, frozen=True, kw_only=True):
         project: the project to work in, by name or id, made if it is not there; None is the
             default one.
         key_file: the key that the file is encrypted with.
-        embedder: as the setting of that name, for a file that is new.
-        make: whether to make the file if it is not there.
+        embedder: as the setting of that name, for a database that is new.
+        make: whether to make the file, or the schema in PostgreSQL, if it is not there.
     """
 
     db: str | None = None

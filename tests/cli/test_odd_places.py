@@ -168,7 +168,7 @@ def test_an_option_for_files_is_not_ignored_on_a_server(option: str) -> None:
     env = {"DIALOGUEDB_BASE_URL": "http://h", "DIALOGUEDB_API_KEY": "k", "COLUMNS": "200"}
     done = program("dialogue", "list", option, "other", env=env)
     assert (done.returncode, done.stdout) == (2, "")
-    assert f"{option} is for a file" in done.stderr
+    assert f"{option} is for --db" in done.stderr
 
 
 @pytest.mark.parametrize("url", ["http://[::1", "http://h:99999", "http://h?x=1", "http://u:p@h"])

@@ -248,8 +248,7 @@ def test_an_answer_that_counts_for_no_key_shows_a_full_bucket() -> None:
     assert numbers(limiter.take("key")[0])[:2] == (7, 6)
 
 
-def standing() -> SearchStanding:
-    return SearchStanding("static:model", 3)
+STANDING = SearchStanding("static:model", 3)
 
 
 SEEN = st.tuples(
@@ -263,12 +262,12 @@ SEEN = st.tuples(
 @given(st.lists(SEEN, max_size=20))
 def test_figures_are_read_by_prometheus_own_parser(seen: list[tuple[str, int, float]]) -> None:
     """Counts by operation and status; times in buckets that add up."""
-    metrics = Metrics(standing)
+    metrics = Metrics(1)
     for operation, status, seconds in seen:
         metrics.observe(operation, status, seconds)
     samples = {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(metrics.text().decode())
+        for family in text_string_to_metric_families(metrics.text(None).decode())
         for sample in family.samples
     }
     counted = {
@@ -294,12 +293,12 @@ def test_figures_are_read_by_prometheus_own_parser(seen: list[tuple[str, int, fl
 
 def test_figures_tell_the_release_and_the_process() -> None:
     """Two servers in one process count apart."""
-    one, other = Metrics(standing), Metrics(standing)
+    one, other = Metrics(1), Metrics(1)
     one.observe("dialogues.get", 200, 0.1)
-    names = {family.name for family in text_string_to_metric_families(one.text().decode())}
+    names = {family.name for family in text_string_to_metric_families(one.text(STANDING).decode())}
     assert {"dialoguedb_info", "dialoguedb_requests", "process_open_fds"} <= names
-    assert "dialogues.get" not in other.text().decode()
-    assert 'dialoguedb_search_lag{embedder="static:model"} 3.0' in one.text().decode()
+    assert "dialogues.get" not in other.text(None).decode()
+    assert 'dialoguedb_search_lag{embedder="static:model"} 3.0' in one.text(STANDING).decode()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Which database a data command works on: a server, or a file in-process.
+"""Which database a data command works on: a server, or a file or PostgreSQL in-process.
 
 The options come before the command or after it. Without them the environment says it; without
 that, `dialoguedb.db` of this folder.
@@ -7,7 +7,6 @@ that, `dialoguedb.db` of this folder.
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Concatenate, NamedTuple, ParamSpec
 
 import typer
@@ -23,7 +22,15 @@ from dialoguedb.cli.output import (
     write_json,
 )
 from dialoguedb.errors import AdminError, DialogueDBError, InvalidParameter
-from dialoguedb.settings import DEFAULT_DB, DEFAULT_URL, client_settings, load, names_a_server
+from dialoguedb.settings import (
+    DEFAULT_DB,
+    DEFAULT_URL,
+    client_settings,
+    is_file,
+    load,
+    names_a_server,
+    path_of,
+)
 
 if TYPE_CHECKING:
     from dialoguedb import DialogueDB
@@ -66,7 +73,8 @@ DbFile = Annotated[
         "--db",
         metavar="FILE",
         rich_help_panel=_PANEL,
-        help="A file, without a server; else DIALOGUEDB_DB, else dialoguedb.db of this folder.",
+        help="A file or postgresql://user@host/name, without a server; else DIALOGUEDB_DB, else "
+        "dialoguedb.db of this folder.",
     ),
 ]
 KeyFile = Annotated[
@@ -84,7 +92,7 @@ InProject = Annotated[
         "--project",
         metavar="PROJECT",
         rich_help_panel=_PANEL,
-        help="The project inside the file of --db, by id or name.  [default: default]",
+        help="The project inside --db, by id or name.  [default: default]",
     ),
 ]
 
@@ -111,7 +119,7 @@ class Where(NamedTuple):
         for option, value in zip(of_servers, self, strict=False):
             if value is not None:
                 raise typer.BadParameter(
-                    f"--db works on a file and {option} on a server; give one of them"
+                    f"--db works without a server and {option} on one; give one of them"
                 )
 
     def _check_server(self) -> None:
@@ -124,8 +132,8 @@ class Where(NamedTuple):
         for option, value in given.items():
             if value is not None:
                 raise typer.BadParameter(
-                    f"{option} is for a file, and the options or the environment name a server; "
-                    "give --db for a file"
+                    f"{option} is for --db, and the options or the environment name a server; "
+                    "give --db for a database without one"
                 )
 
     def open(self, *, makes: bool) -> "DialogueDB":
@@ -143,16 +151,16 @@ class Where(NamedTuple):
             self._check_server()
             return dialoguedb.DialogueDB(self.key(), self.base_url, ca_file=self.ca_file)
         settings = load({"db": self.db})
-        path = Path(settings.db.removeprefix("sqlite:///"))
-        if not path.exists():
+        if is_file(settings.db) and not path_of(settings.db).exists():
             if self.db is None and settings.db == DEFAULT_DB:
                 raise AdminError(
-                    "no database is named: give --db FILE for a file, or --base-url URL and "
-                    "DIALOGUEDB_API_KEY for a server"
+                    "no database is named: give --db FILE for a file or --db postgresql://… for "
+                    "PostgreSQL, or --base-url URL and DIALOGUEDB_API_KEY for a server"
                 )
             if not makes:
                 raise AdminError(
-                    f"there is no database {path}; only a command that creates something makes one"
+                    f"there is no database {path_of(settings.db)}; only a command that creates "
+                    "something makes one"
                 )
         return dialoguedb.open(
             self.db, project=self.in_project, key_file=self.db_key_file, make=makes

@@ -17,7 +17,7 @@ from rich.text import Text
 from dialoguedb.settings import load
 
 if TYPE_CHECKING:
-    from dialoguedb.store.sqlite import SqliteStore
+    from dialoguedb.store.protocol import Store
 
 
 class Form(StrEnum):
@@ -30,7 +30,8 @@ class Form(StrEnum):
 Db = Annotated[
     str | None,
     typer.Option(
-        "--db", help="The database: a file, or sqlite:///chat.db.  [default: dialoguedb.db]"
+        "--db",
+        help="The database: a file, or postgresql://user@host/name.  [default: dialoguedb.db]",
     ),
 ]
 DbKeyFile = Annotated[
@@ -66,13 +67,18 @@ class Column(NamedTuple):
     cut: bool = False
 
 
-def opened(db: str | None, db_key_file: str | None, *, make: bool = False) -> "SqliteStore":
+def opened(db: str | None, db_key_file: str | None, *, make: bool = False) -> "Store":
     """Open the database that the options or the environment name; with `make` also a new one."""
     # The store takes longer to load than `--help` takes.
-    from dialoguedb.store.opening import open_store  # noqa: PLC0415
+    from dialoguedb.store.opening import Service, open_store  # noqa: PLC0415
 
     settings = load({"db": db, "db_key_file": db_key_file})
-    return open_store(settings.db, key_file=settings.db_key_file, make=make)
+    return open_store(
+        settings.db,
+        key_file=settings.db_key_file,
+        make=make,
+        service=Service(settings.db_connections, settings.db_timeout_seconds),
+    )
 
 
 def show(rows: Sequence[msgspec.Struct], *, title: str, output: Form | None = None) -> None:

@@ -24,6 +24,10 @@ def serve(
     port: Annotated[int | None, _option("port", default=str(DEFAULT_PORT))] = None,
     db: Annotated[str | None, _option("db", default=DEFAULT_DB)] = None,
     db_key_file: Annotated[str | None, _option("db_key_file")] = None,
+    replica: Annotated[str | None, _option("replica")] = None,
+    db_connections: Annotated[int | None, _option("db_connections", default="8")] = None,
+    db_timeout_seconds: Annotated[int | None, _option("db_timeout_seconds", default="10")] = None,
+    workers: Annotated[int | None, _option("workers", default="1")] = None,
     tls_cert: Annotated[str | None, _option("tls_cert")] = None,
     tls_key: Annotated[str | None, _option("tls_key")] = None,
     tls_self_signed: Annotated[bool | None, _option("tls_self_signed", "--tls-self-signed")] = None,
@@ -53,7 +57,11 @@ def serve(
         Path | None, typer.Option("--config", help="A TOML file with settings of these names.")
     ] = None,
 ) -> None:
-    """Serve the REST API from one file; the file is made if it is not there.
+    """Serve the REST API from a file, or from a PostgreSQL database.
+
+    A file is made if it is not there. In PostgreSQL the schema is made or brought up to date if
+    the login may do that; `dialoguedb migrate` does it with another login. --workers serves with
+    several processes.
 
     The first start makes a project and a key and shows the key once. Each option can also be set
     by a variable (--rate-limit is DIALOGUEDB_RATE_LIMIT) or in the --config file; a flag wins over

@@ -7,6 +7,7 @@ import os
 import weakref
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 from dialoguedb import engine
@@ -16,26 +17,25 @@ from dialoguedb.errors import AdminError, ClientClosed, DialogueDBError, Interna
 from dialoguedb.runtime import Runtime
 from dialoguedb.sdk.calls import Call, Reply, Response
 from dialoguedb.settings import LocalSettings, load
-from dialoguedb.store.opening import open_store, opener
-from dialoguedb.store.protocol import Job, Outcome
-from dialoguedb.store.sqlite import SqliteStore
-from dialoguedb.store.waiting import Filler
+from dialoguedb.store.opening import Service, open_store, opener
+from dialoguedb.store.protocol import Job, Outcome, Store
+from dialoguedb.store.waiting import filled
 from dialoguedb.wire import RequestReader
 
 
 class _House(NamedTuple):
     """An open database, and what is needed to call its engine."""
 
-    store: SqliteStore
-    filler: Filler | None
+    store: Store
+    #: What runs beside it; closed before it.
+    beside: ExitStack
     project_id: str
     readers: dict[str, RequestReader]
     handlers: Mapping[str, Handler]
     runtime: Runtime
 
     def close(self) -> None:
-        if self.filler is not None:
-            self.filler.close()
+        self.beside.close()
         self.store.close()
 
 
@@ -51,6 +51,7 @@ def _open(settings: LocalSettings) -> _House:
         make=settings.make,
         embedder=told.embedder,
         open_embedder=opener(told),
+        service=Service(told.db_connections, told.db_timeout_seconds, told.replica),
     )
     try:
         project_id = _project(store, settings)
@@ -64,12 +65,13 @@ def _open(settings: LocalSettings) -> _House:
         if row.name in handlers
     }
     # Vectors of the bundled model are made in the write: only those of others are waited for.
-    bundled = store.search_standing().embedder.startswith("static:")
-    filler = None if bundled else Filler(store)
-    return _House(store, filler, project_id, readers, handlers, runtime)
+    beside = ExitStack()
+    if not store.search_standing().embedder.startswith("static:"):
+        beside.enter_context(filled(store))
+    return _House(store, beside, project_id, readers, handlers, runtime)
 
 
-def _project(store: SqliteStore, settings: LocalSettings) -> str:
+def _project(store: Store, settings: LocalSettings) -> str:
     """Find the project to work in, or make it where that is allowed."""
     name = settings.project or projects.DEFAULT_PROJECT
     try:
@@ -160,7 +162,7 @@ class LocalTransport:
         if house is None:
             raise ClientClosed
         if self._owner != os.getpid():
-            house.store.file.check_not_forked()
+            house.store.check_not_forked()
         return house
 
     def open(self) -> None:

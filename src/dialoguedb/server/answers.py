@@ -5,9 +5,11 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from dialoguedb.errors import Detail, DialogueDBError
+from dialoguedb.errors import Detail, DialogueDBError, ServiceUnavailable
 
 JSON = b"application/json; charset=utf-8"
+#: What is unavailable may be back soon: a database that is started again takes about as long.
+_RETRY_AFTER_S = 1
 encode = msgspec.json.Encoder().encode
 
 
@@ -50,10 +52,14 @@ def of_error(error: DialogueDBError, request_id: str, timestamp: str) -> Answer:
         )
     )
     headers = [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
+    if error.status == ServiceUnavailable.status and "Retry-After" not in error.headers:
+        headers.append((b"retry-after", b"%d" % _RETRY_AFTER_S))
     return Answer(error.status, encode(envelope), headers=headers)
 
 
-def of_result(result: Any, *, field: str, versioned: bool, replayed: bool) -> Answer:
+def of_result(
+    result: Any, *, field: str, versioned: bool, replayed: bool, position: str | None = None
+) -> Answer:
     """Make the answer for what the engine gave.
 
     Args:
@@ -61,10 +67,13 @@ def of_result(result: Any, *, field: str, versioned: bool, replayed: bool) -> An
         field: the attribute of it that is the body; all of it if empty.
         versioned: whether its version goes into the `ETag`.
         replayed: whether an earlier request with the same idempotency key made it.
+        position: where reads find what this has written; None where all do.
     """
     headers = []
     if versioned:
         headers.append((b"etag", b'"%d"' % result.version))
     if replayed:
         headers.append((b"idempotent-replayed", b"true"))
+    if position is not None:
+        headers.append((b"x-dialoguedb-position", position.encode()))
     return Answer(200, encode(getattr(result, field) if field else result), headers=headers)

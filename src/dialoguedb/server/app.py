@@ -1,6 +1,7 @@
 """The application: Starlette around the one endpoint."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 
@@ -11,23 +12,30 @@ from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dialoguedb.runtime import Runtime
-from dialoguedb.server.carrier import Carrier
+from dialoguedb.server.board import Board
+from dialoguedb.server.carrier import Carrier, InlineCarrier
 from dialoguedb.server.dispatch import Dispatch, OpenDoor
 from dialoguedb.server.logs import AccessLog
 from dialoguedb.server.metrics import Metrics
 from dialoguedb.server.service import Service
+from dialoguedb.server.threaded import ThreadedCarrier
 from dialoguedb.settings import Settings
 from dialoguedb.store.protocol import Store
 
 _SHOWN_HEADERS = (
     "X-Request-Id",
     "ETag",
+    "X-DialogueDB-Position",
     "Idempotent-Replayed",
     "Retry-After",
     "X-RateLimit-Limit",
     "X-RateLimit-Remaining",
     "X-RateLimit-Reset",
 )
+
+
+#: How old what a worker tells of another one's requests can be.
+_PUBLISH_S = 1.0
 
 
 class Cors(CORSMiddleware):
@@ -42,27 +50,52 @@ class Cors(CORSMiddleware):
         return response
 
 
-def make_app(settings: Settings, store: Store, door: OpenDoor | None = None) -> ASGIApp:
+async def _publish(metrics: Metrics) -> None:
+    while True:
+        metrics.publish()
+        await asyncio.sleep(_PUBLISH_S)
+
+
+def _carrier(settings: Settings, store: Store, loop: asyncio.AbstractEventLoop) -> Carrier:
+    if store.inline:
+        return InlineCarrier(store, loop)
+    return ThreadedCarrier(
+        store,
+        loop,
+        threads=settings.db_connections,
+        timeout_s=settings.db_timeout_seconds,
+        replica=settings.replica is not None,
+    )
+
+
+def make_app(
+    settings: Settings, store: Store, door: OpenDoor | None = None, board: Board | None = None
+) -> ASGIApp:
     """Make the ASGI application.
 
     Args:
         settings: the server's.
         store: an open store; the caller closes it after the application has stopped.
         door: the key of the environment, if there is one.
+        board: where several workers put their figures together.
     """
     holder: dict[str, Dispatch] = {}
 
     @asynccontextmanager
     async def lifespan(app: object) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
-        carrier = Carrier(store, loop)
-        metrics = Metrics(store.search_standing)
+        carrier = _carrier(settings, store, loop)
+        metrics = Metrics(os.getpid(), board)
         access_log = AccessLog(loop) if settings.access_log else None
         service = Service(carrier, metrics, metrics_public=settings.metrics_public)
         holder["dispatch"] = Dispatch(
             settings, carrier, Runtime(), service, metrics, access_log, door
         )
+        publishing = loop.create_task(_publish(metrics)) if board is not None else None
         yield
+        if publishing is not None:
+            publishing.cancel()
+            metrics.publish()
         carrier.close()
         if access_log is not None:
             access_log.flush()
@@ -81,7 +114,13 @@ def make_app(settings: Settings, store: Store, door: OpenDoor | None = None) -> 
         app,
         allow_origins=settings.cors_origin,
         allow_methods=("GET", "POST", "PUT", "DELETE"),
-        allow_headers=("Authorization", "Content-Type", "If-Match", "Idempotency-Key"),
+        allow_headers=(
+            "Authorization",
+            "Content-Type",
+            "If-Match",
+            "Idempotency-Key",
+            "X-DialogueDB-Position",
+        ),
         expose_headers=_SHOWN_HEADERS,
         max_age=600,
     )

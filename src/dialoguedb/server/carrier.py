@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Generic, NamedTuple, Protocol
 
 from dialoguedb.engine import Task
 from dialoguedb.store.protocol import (
@@ -24,8 +24,64 @@ POOL_THREADS = 4
 MAX_GROUP = 128
 
 
-class Carrier:
-    """Runs tasks for one event loop.
+class Question(NamedTuple, Generic[T]):
+    """A short read of the catalogue that many requests have in common.
+
+    Attributes:
+        key: two questions with the same one have the same answer.
+        work: gives the answer.
+    """
+
+    key: Hashable
+    work: ReadWork[T]
+
+
+class Carrier(Protocol):
+    """Runs tasks for one event loop."""
+
+    store: Store
+
+    async def apart(self, act: Callable[..., T], *args: Any) -> T:
+        """Run something that takes long where it keeps nobody waiting."""
+
+    async def ask(self, act: Callable[[], T]) -> T:
+        """Run something short that asks the store."""
+
+    async def look_up(self, question: Question[T]) -> T:
+        """Answer a question as it is now: never older than this call."""
+
+    async def read(self, task: Task[T], *, after: str | None = None) -> T:
+        """Run a reading task; `after` as in `Store.read`."""
+
+    async def look_up_and_read(
+        self,
+        question: Question[Any],
+        prepare: Callable[[Any], Task[T]],
+        *,
+        after: str | None = None,
+    ) -> T:
+        """Answer a question, make a reading task of the answer, and run it.
+
+        Args:
+            question: what is to be known first.
+            prepare: makes the task; it may run in another thread.
+            after: as in `Store.read`, for the task.
+        """
+
+    async def write(self, task: Task[T], *, short: bool = True) -> T:
+        """Run a writing task; done when it is on disk.
+
+        Args:
+            task: what to do.
+            short: whether the request was short too.
+        """
+
+    def close(self) -> None:
+        """Wait for what runs, and let go of the store."""
+
+
+class InlineCarrier:
+    """Runs short tasks in the loop itself. See `Carrier`; for a store that is `inline`.
 
     A short read runs in the loop itself, which costs less than a hop to a thread and back; one
     that grows long is begun again in a pool. Short writes run here too, all that have come while
@@ -45,19 +101,44 @@ class Carrier:
         self._pool = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="dialoguedb-pool")
 
     async def apart(self, act: Callable[..., T], *args: Any) -> T:
-        """Run something that takes long in the pool."""
+        """See `Carrier`."""
         return await self._loop.run_in_executor(self._pool, act, *args)
 
-    async def read(self, task: Task[T]) -> T:
-        """Run a reading task; one that is not short leaves the loop."""
+    async def ask(self, act: Callable[[], T]) -> T:
+        """See `Carrier`."""
+        return act()
+
+    async def look_up(self, question: Question[T]) -> T:
+        """See `Carrier`; once for a key and a turn: its snapshot can say nothing else."""
+        return self._known(question)
+
+    async def read(self, task: Task[T], *, after: str | None = None) -> T:
+        """See `Carrier`; one that is not short leaves the loop."""
         if not task.short:
             return await self.apart(self.store.read, task.scope, task.work)
         try:
-            return self.glance(task.scope, task.work)
+            return self._glance(task.scope, task.work)
         except ReadTooLong:
             return await self.apart(self.store.read, task.scope, task.work)
 
-    def glance(self, scope: Reach, work: ReadWork[T]) -> T:
+    async def look_up_and_read(
+        self,
+        question: Question[Any],
+        prepare: Callable[[Any], Task[T]],
+        *,
+        after: str | None = None,
+    ) -> T:
+        """See `Carrier`."""
+        return await self.read(prepare(self._known(question)), after=after)
+
+    def _known(self, question: Question[T]) -> T:
+        key = question.key
+        if key not in self._seen:
+            self._seen[key] = self._glance(None, question.work)
+        found: T = self._seen[key]
+        return found
+
+    def _glance(self, scope: Reach, work: ReadWork[T]) -> T:
         """Read something short at once, in the loop.
 
         All reads of one turn of the loop share a snapshot. What was answered or revoked before a
@@ -71,13 +152,6 @@ class Carrier:
             self._snapshot = self.store.snapshot(most_bytes=INLINE_BYTES)
             self._begin_turn()
         return self._snapshot.read(scope, work)
-
-    def glance_once(self, key: Hashable, scope: Reach, work: ReadWork[T]) -> T:
-        """Do the same as `glance`, once for a key and a turn: its snapshot can say nothing else."""
-        if key not in self._seen:
-            self._seen[key] = self.glance(scope, work)
-        found: T = self._seen[key]
-        return found
 
     def _begin_turn(self) -> None:
         if not self._in_turn:
@@ -94,7 +168,7 @@ class Carrier:
         self._commit()
 
     async def write(self, task: Task[T], *, short: bool = True) -> T:
-        """Run a writing task; done when it is on disk. One that is not short leaves the loop."""
+        """See `Carrier`; one that is not short leaves the loop."""
         future: asyncio.Future[T] = self._loop.create_future()
         if short and task.short:
             self._writes.append(Job(task.scope, task.work, future, self._group_done))
@@ -115,7 +189,7 @@ class Carrier:
             self._settle_group([Outcome(job.token, None, error) for job in writes])
 
     def _one_done(self, outcomes: Sequence[Outcome]) -> None:
-        self._loop.call_soon_threadsafe(_settle, outcomes)
+        self._loop.call_soon_threadsafe(settle, outcomes)
 
     def _group_done(self, outcomes: Sequence[Outcome]) -> None:
         self._loop.call_soon_threadsafe(self._settle_group, outcomes)
@@ -123,20 +197,21 @@ class Carrier:
     def _settle_group(self, outcomes: Sequence[Outcome]) -> None:
         """Tell the outcomes of a commit, and begin the next one with this turn."""
         self._committing = False
-        _settle(outcomes)
+        settle(outcomes)
         if self._writes:
             self._begin_turn()
 
     def close(self) -> None:
-        """Wait for what runs in the pool, and let go of the store."""
+        """See `Carrier`."""
         self._end_turn()
         self._pool.shutdown()
 
 
-def _settle(outcomes: Sequence[Outcome]) -> None:
+def settle(outcomes: Sequence[Outcome]) -> None:
+    """Tell outcomes to those who wait for them: their tokens are futures of this loop."""
     for future, result, error in outcomes:
-        if future.cancelled():
-            continue
+        if future.done():
+            continue  # nobody waits any more
         if error is not None:
             future.set_exception(error)
         else:

@@ -14,7 +14,7 @@ from dialoguedb.models.times import text_of
 from dialoguedb.runtime import Runtime, monotonic_s
 from dialoguedb.server import answers, logs, requests
 from dialoguedb.server.answers import Answer
-from dialoguedb.server.carrier import INLINE_BYTES, Carrier
+from dialoguedb.server.carrier import INLINE_BYTES, Carrier, Question
 from dialoguedb.server.limits import Headers, RateLimiter
 from dialoguedb.server.metrics import Metrics
 from dialoguedb.server.requests import ClientGone, Receive, Scope
@@ -109,15 +109,17 @@ class Dispatch:
         call.operation = operation.name
         if operation.public:
             return await self._service.answer(operation, scope)
-        access = self._authenticated(call)
-        call.limits, refusal = self._limiter.take(access.key_id)
-        if refusal is not None:
-            raise refusal
-        if operation.admin and not access.admin:
-            raise Forbidden(
-                "This needs a key with the admin scope; make one with `dialoguedb key create "
-                "--admin`"
-            )
+        opening = self._opening(call)
+        after = None if operation.writes else requests.position_of(call.headers)
+        if operation.body == "none" and not operation.writes:
+
+            def prepare(access: projects.Access | None) -> engine.Task[Any]:
+                known = self._admitted(call, operation, access)
+                return self._task(call, known, match, requests.query_of(scope), b"")[1]
+
+            result = await self._carrier.look_up_and_read(opening, prepare, after=after)
+            return _answer_of(operation, result)
+        access = self._admitted(call, operation, await self._carrier.look_up(opening))
         body = b"" if operation.body == "none" else await requests.body_of(receive, call.headers)
         query = requests.query_of(scope)
         if len(body) > INLINE_BYTES:
@@ -126,17 +128,10 @@ class Dispatch:
             meant = self._task(call, access, match, query, body)
         operation, task = meant
         call.operation = operation.name
-        if operation.writes:
-            result = await self._carrier.write(task, short=len(body) <= INLINE_BYTES)
-        else:
-            result = await self._carrier.read(task)
-        replayed = type(result) is Replayed
-        return answers.of_result(
-            result.answer if replayed else result,
-            field=operation.answer_field,
-            versioned=operation.versioned,
-            replayed=replayed,
-        )
+        if not operation.writes:
+            return _answer_of(operation, await self._carrier.read(task, after=after))
+        result = await self._carrier.write(task, short=len(body) <= INLINE_BYTES)
+        return _answer_of(operation, result, self._carrier.store.position())
 
     def _task(
         self,
@@ -160,21 +155,29 @@ class Dispatch:
         )
         return operation, self._handlers[operation.name](caller, request)
 
-    def _authenticated(self, call: _Call) -> projects.Access:
-        """Find what the key opens. Keys are compared as hashes: their time tells nothing."""
+    def _opening(self, call: _Call) -> Question[projects.Access | None]:
+        """Ask what the key opens. Keys are compared as hashes: their time tells nothing."""
         key = requests.bearer_of(call.headers)
-        access = None
-        if key is not None:
-            digest = projects.hash_of(key)
-            access = self._carrier.glance_once(digest, None, lambda tx: self._opened(tx, digest))
+        if key is None:
+            raise _unauthorized("Send a valid API key: Authorization: Bearer <key>")
+        digest = projects.hash_of(key)
+        return Question(digest, lambda tx: self._opened(tx, digest))
+
+    def _admitted(
+        self, call: _Call, operation: Operation, access: projects.Access | None
+    ) -> projects.Access:
+        """Let in who has a key that opens the operation, as often as it may."""
         if access is None:
-            raise Unauthorized(
-                "Send a valid API key: Authorization: Bearer <key>"
-                if key is None
-                else "The API key is not valid",
-                headers={"WWW-Authenticate": "Bearer"},
-            )
+            raise _unauthorized("The API key is not valid")
         call.project_id, call.key_id = access.project_id, access.key_id
+        call.limits, refusal = self._limiter.take(access.key_id)
+        if refusal is not None:
+            raise refusal
+        if operation.admin and not access.admin:
+            raise Forbidden(
+                "This needs a key with the admin scope; make one with `dialoguedb key create "
+                "--admin`"
+            )
         return access
 
     def _opened(self, tx: ReadTx, digest: bytes) -> projects.Access | None:
@@ -212,6 +215,21 @@ class Dispatch:
                     key_id=call.key_id,
                 )
             )
+
+
+def _unauthorized(message: str) -> Unauthorized:
+    return Unauthorized(message, headers={"WWW-Authenticate": "Bearer"})
+
+
+def _answer_of(operation: Operation, result: Any, position: str | None = None) -> Answer:
+    replayed = type(result) is Replayed
+    return answers.of_result(
+        result.answer if replayed else result,
+        field=operation.answer_field,
+        versioned=operation.versioned,
+        replayed=replayed,
+        position=position,
+    )
 
 
 def _row(name: str) -> Operation:

@@ -1,6 +1,7 @@
 """Rate limits: a token bucket for each key (contract 11)."""
 
 import math
+import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ class Bucket(NamedTuple):
 
 
 class RateLimiter:
-    """Counts the requests of each key; in one process and in memory."""
+    """Counts the requests of each key; in one process and in memory. Thread-safe."""
 
     def __init__(
         self,
@@ -42,6 +43,7 @@ class RateLimiter:
         self._clock = clock
         self._elapsed = elapsed
         self._buckets: dict[str, Bucket] = {}
+        self._turn = threading.Lock()
         self._second = 0
         self._open_headers: Headers = []
 
@@ -52,6 +54,10 @@ class RateLimiter:
         """
         if not self._rate:
             return self.idle(), None
+        with self._turn:
+            return self._take(key_id)
+
+    def _take(self, key_id: str) -> tuple[Headers, RateLimitExceeded | None]:
         now_s, at_s = self._clock() / 1000, self._elapsed()
         held = self._buckets.get(key_id, Bucket(self._burst, at_s))
         tokens = min(self._burst, held.tokens + (at_s - held.at_s) * self._rate)
@@ -72,8 +78,8 @@ class RateLimiter:
         if self._rate:
             return self._headers(self._burst, now_s)
         if int(now_s) != self._second:  # they change once a second
+            self._open_headers = _headers(_UNLIMITED, _UNLIMITED, int(now_s) + 1)
             self._second = int(now_s)
-            self._open_headers = _headers(_UNLIMITED, _UNLIMITED, self._second + 1)
         return self._open_headers
 
     def _headers(self, tokens: float, now_s: float) -> Headers:

@@ -13,6 +13,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 _KEY = re.compile(rb"[\x20-\x7e]{1,255}")
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
+_POSITION = re.compile(rb"[0-9A-F]{1,8}/[0-9A-F]{1,8}")
 _TAG = re.compile(r'\s*(W/)?"([^"]*)"\s*')
 
 
@@ -97,6 +98,23 @@ def idempotency_key_of(headers: Mapping[bytes, bytes]) -> str | None:
             field="Idempotency-Key",
         )
     return key.decode("ascii")
+
+
+def position_of(headers: Mapping[bytes, bytes]) -> str | None:
+    """Read the position that a read must not be behind; None when any will do.
+
+    Raises:
+        InvalidParameter: no answer ever had such a one.
+    """
+    position = headers.get(b"x-dialoguedb-position")
+    if position is None:
+        return None
+    if not _POSITION.fullmatch(position):
+        raise InvalidParameter(
+            "Invalid X-DialogueDB-Position: use that of an answer, such as 0/16B3740",
+            field="X-DialogueDB-Position",
+        )
+    return position.decode("ascii")
 
 
 def if_match_of(headers: Mapping[bytes, bytes]) -> frozenset[int] | None:

@@ -37,7 +37,7 @@ class Service:
             case "service.ready":
                 return await self._ready()
             case "service.metrics":
-                return self._figures(scope)
+                return await self._figures(scope)
             case "service.openapi":
                 self._document = self._document or encode(openapi.document())
                 return Answer(200, self._document)
@@ -48,17 +48,17 @@ class Service:
     async def _ready(self) -> Answer:
         """Read and write the store for real: an open file can still be a full disk."""
         try:
-            self._carrier.store.check()
-            self._carrier.store.read(None, projects.glance)
+            await self._carrier.ask(self._carrier.store.check)
+            await self._carrier.read(Task(None, projects.glance))
             await self._carrier.write(Task(None, projects.touch))
+            standing = await self._carrier.ask(self._carrier.store.search_standing)
         except DialogueDBError as error:
             log.warning("not ready: %s", error.message)
             raise ServiceUnavailable(f"The store cannot be written: {error.message}") from None
-        standing = self._carrier.store.search_standing()
         search = SearchReadiness(embedder=standing.embedder, lag=standing.lag)
         return Answer(200, encode(Readiness("ready", __version__, search)))
 
-    def _figures(self, scope: Scope) -> Answer:
+    async def _figures(self, scope: Scope) -> Answer:
         client = scope.get("client")
         near = client is not None and _is_loopback(client[0])
         forwarded = any(name in _FORWARDED for name, _ in scope["headers"])
@@ -66,7 +66,12 @@ class Service:
             raise Forbidden(
                 "Figures are answered on loopback only; the setting metrics_public opens them"
             )
-        return Answer(200, self._metrics.text(), b"text/plain; version=0.0.4; charset=utf-8")
+        try:
+            standing = await self._carrier.ask(self._carrier.store.search_standing)
+        except DialogueDBError:
+            standing = None  # the other figures are wanted most while the database is away
+        text = self._metrics.text(standing)
+        return Answer(200, text, b"text/plain; version=0.0.4; charset=utf-8")
 
 
 def _is_loopback(host: str) -> bool:

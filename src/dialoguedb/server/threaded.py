@@ -1,0 +1,192 @@
+"""Carry tasks to a store that is reached over a network: nothing of it runs in the loop."""
+
+import asyncio
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from dialoguedb.engine import Task
+from dialoguedb.errors import ServiceUnavailable
+from dialoguedb.server.carrier import POOL_THREADS, Question, settle
+from dialoguedb.store.protocol import Job, Outcome, ReadWork, Snapshot, Store, T
+
+#: How much longer a write is waited for than the store itself waits: what the store says of it is
+#: more exact, and only a store that says nothing is not waited for.
+_GRACE_S = 2.0
+
+
+class ThreadedCarrier:
+    """Runs tasks in threads. See `Carrier`.
+
+    A hop to a thread and back costs as much as a statement, so a request that only reads makes one
+    hop: the thread looks its key up, reads, and both on one snapshot. What other requests have to
+    know of their keys is looked up together, once for all that come in one turn of the loop.
+    Writes go to the store as they come; it groups them, and runs several groups at once.
+
+    Where a database does not answer, a request ends with 503 after the time-out. Its thread goes
+    on to wait, for as long as the store lets it; so short tasks have threads of their own.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        threads: int,
+        timeout_s: float,
+        replica: bool = False,
+    ) -> None:
+        """Make it.
+
+        Args:
+            store: the store.
+            loop: whose tasks these are.
+            threads: for short reads.
+            timeout_s: how long a short task may take.
+            replica: whether reads may come from a replica; keys never do.
+        """
+        self.store = store
+        self._loop = loop
+        self._timeout_s = timeout_s
+        self._replica = replica
+        self._in_turn = False
+        self._writes: list[Job] = []
+        self._questions: dict[Hashable, tuple[ReadWork[Any], asyncio.Future[Any]]] = {}
+        #: What answers questions; the loop itself holds its tasks only weakly.
+        self._answering: set[asyncio.Task[None]] = set()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="dialoguedb-reader")
+        self._long = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="dialoguedb-pool")
+
+    async def apart(self, act: Callable[..., T], *args: Any) -> T:
+        """See `Carrier`; it takes as long as it takes."""
+        return await self._loop.run_in_executor(self._long, act, *args)
+
+    async def ask(self, act: Callable[[], T]) -> T:
+        """See `Carrier`."""
+        return await self._hop(act)
+
+    async def _hop(self, act: Callable[..., T], *args: Any) -> T:
+        """Run something short in a thread.
+
+        Raises:
+            ServiceUnavailable: it takes longer than it may.
+        """
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._loop.run_in_executor(self._pool, act, *args)
+        except TimeoutError:
+            raise ServiceUnavailable("The database did not answer in time; try again") from None
+
+    async def look_up(self, question: Question[T]) -> T:
+        """See `Carrier`; those of one turn of the loop share a hop and a snapshot."""
+        if question.key in self._questions:
+            _, future = self._questions[question.key]
+        else:
+            future = self._loop.create_future()
+            self._questions[question.key] = question.work, future
+            self._begin_turn()
+        # Many may wait for it: that one of them leaves must not end it for the others.
+        found: T = await asyncio.shield(future)
+        return found
+
+    async def read(self, task: Task[T], *, after: str | None = None) -> T:
+        """See `Carrier`; one that is not short takes as long as it takes."""
+        if task.short:
+            return await self._hop(self._read, task, after)
+        return await self.apart(self._read, task, after)
+
+    def _read(self, task: Task[T], after: str | None) -> T:
+        return self.store.read(task.scope, task.work, after=after)
+
+    async def look_up_and_read(
+        self,
+        question: Question[Any],
+        prepare: Callable[[Any], Task[T]],
+        *,
+        after: str | None = None,
+    ) -> T:
+        """See `Carrier`; one hop does all, if the task is short."""
+        long, found = await self._hop(self._look_up_and_read, question.work, prepare, after)
+        return found if long is None else await self.apart(self._read, long, after)
+
+    def _look_up_and_read(
+        self,
+        opening: ReadWork[Any],
+        prepare: Callable[[Any], Task[T]],
+        after: str | None,
+    ) -> tuple[Task[T] | None, Any]:
+        """Give the task if it is long, else what it has read."""
+        snapshot: Snapshot = self.store.snapshot()
+        try:
+            task = prepare(snapshot.read(None, opening))
+            if not task.short:
+                return task, None
+            if not self._replica:
+                return None, snapshot.read(task.scope, task.work)
+        finally:
+            snapshot.close()
+        return None, self._read(task, after)
+
+    async def write(self, task: Task[T], *, short: bool = True) -> T:
+        """See `Carrier`."""
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._writes.append(Job(task.scope, task.work, future, self._done))
+        self._begin_turn()
+        if not (short and task.short):
+            return await future
+        try:
+            async with asyncio.timeout(self._timeout_s + _GRACE_S):
+                return await future
+        except TimeoutError:
+            raise ServiceUnavailable(
+                "The database did not answer in time. What was sent may have been stored or not; "
+                "send it again with the same Idempotency-Key or id"
+            ) from None
+
+    def _begin_turn(self) -> None:
+        if not self._in_turn:
+            self._in_turn = True
+            self._loop.call_soon(self._end_turn)
+
+    def _end_turn(self) -> None:
+        """Hand over what has come in this turn."""
+        self._in_turn = False
+        if self._writes:
+            writes, self._writes = self._writes, []
+            try:
+                self.store.submit(writes)
+            except Exception as error:  # noqa: BLE001 - it belongs to those who wait for an answer
+                settle([Outcome(job.token, None, error) for job in writes])
+        if self._questions:
+            questions, self._questions = self._questions, {}
+            answering = self._loop.create_task(self._answer(questions))
+            self._answering.add(answering)
+            answering.add_done_callback(self._answering.discard)
+
+    async def _answer(
+        self, questions: Mapping[Hashable, tuple[ReadWork[Any], asyncio.Future[Any]]]
+    ) -> None:
+        """Answer the questions of one turn."""
+        futures = [future for _, future in questions.values()]
+        try:
+            found = await self._hop(self._look_up, [work for work, _ in questions.values()])
+        except Exception as error:  # noqa: BLE001 - it belongs to those who wait for an answer
+            settle([Outcome(future, None, error) for future in futures])
+        else:
+            settle([Outcome(*each, None) for each in zip(futures, found, strict=True)])
+
+    def _look_up(self, works: Sequence[ReadWork[Any]]) -> list[Any]:
+        snapshot = self.store.snapshot()
+        try:
+            return [snapshot.read(None, work) for work in works]
+        finally:
+            snapshot.close()
+
+    def _done(self, outcomes: Sequence[Outcome]) -> None:
+        self._loop.call_soon_threadsafe(settle, outcomes)
+
+    def close(self) -> None:
+        """See `Carrier`."""
+        self._end_turn()
+        self._pool.shutdown()
+        self._long.shutdown()

@@ -116,12 +116,14 @@ def serve(grounds: Grounds, engine: str, tmp_path: Path) -> Iterator[Callable[..
     def own(flags: tuple[str, ...]) -> Database:
         if made:
             return made[0]
+        # These settings are of a database that the server makes itself.
+        new = {"--db-key-file", "--embedder"} & set(flags)
+        contents: Contents = "bare" if new else "canary"
         if isinstance(ground, Files):
             made.append(tmp_path / "chat.db")
-            # What is to be encrypted, the server makes.
-            ground.fill(tmp_path / "chat.db", "bare" if "--db-key-file" in flags else "canary")
+            ground.fill(tmp_path / "chat.db", contents)
         else:
-            made.append(ground.new())
+            made.append(ground.new(contents))
         return made[0]
 
     def start(*flags: str, db: Database | None = None, env: dict[str, str] | None = None) -> Server:

@@ -229,6 +229,7 @@ def test_a_created_key_has_the_documented_form(server: Server) -> None:
     assert re.fullmatch(r"skv1_[A-Za-z0-9_-]{43}", key)
 
 
+@pytest.mark.sqlite("reads the file")
 def test_a_key_is_not_stored(server: Server) -> None:
     """Contract 2: only a hash of a key is stored, so no file of the store holds it."""
     key = key_of(server, new_project(server.db).id)["key"]

@@ -3,17 +3,14 @@
 import random
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
 
-from dialoguedb.engine import projects
-from dialoguedb.store.opening import open_store
-from harness import Server, cli, new_project
+from harness import Server, new_project
 from transferring import batches
 
 STAMP = "2026-02-03T04:05:06.007Z"
@@ -48,9 +45,7 @@ def refused(answer: httpx.Response, status: int, code: str, *fields: str) -> Any
 
 def admin_of(server: Server) -> str:
     """Make a project with an admin key, and give that."""
-    project = new_project(server.db)
-    with closing(open_store(str(server.db))) as store:
-        return str(projects.create_key(store, project.id, admin=True).key)
+    return new_project(server.db, admin=True).key
 
 
 @pytest.fixture
@@ -169,13 +164,12 @@ def test_what_is_exported_over_http_goes_in_again(
 
 
 def test_an_import_into_a_server_that_is_killed_is_run_again(
-    serve: Callable[..., Server], admin: httpx.Client, tmp_path: Path
+    serve: Callable[..., Server], admin: httpx.Client
 ) -> None:
     """What was answered is stored; the rest comes with the second run."""
     talk(admin, 30)
     records = records_of(admin)
-    db = tmp_path / "killed.db"
-    first = serve(db=db)
+    first = serve()
     key = msgspec.json.decode(first.cli("key", "create", "--admin").stdout)["key"]
     stored = 0
     with first.client(key) as client:
@@ -189,14 +183,14 @@ def test_an_import_into_a_server_that_is_killed_is_run_again(
                 stored += made(answer)["imported"]
         killer.join()
     assert 0 < stored < len(records)
-    second = serve(db=db)
+    second = serve()
     with second.client(key) as client:
         imported, skipped = send(client, records, [50])
         assert skipped >= stored
         assert imported + skipped == len(records)
         assert records_of(client) == records
     second.stop()
-    verified = cli("verify", "--db", str(db))
+    verified = second.cli("verify")
     assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
@@ -229,10 +223,7 @@ def test_an_import_sent_again_with_its_key_is_answered_as_before(admin: httpx.Cl
 
 def test_an_immutable_project_takes_an_import(server: Server) -> None:
     """Nothing that was there is changed by one."""
-    project = new_project(server.db, immutable=True)
-    with closing(open_store(str(server.db))) as store:
-        key = str(projects.create_key(store, project.id, admin=True).key)
-    with server.client(key) as client:
+    with server.client(new_project(server.db, immutable=True, admin=True).key) as client:
         assert made(client.post("/import", json=ALL)) == {"imported": 4, "skipped": 0}
         changed = [MESSAGE | {"tags": ["x"]}]
         refused(client.post("/import", json=changed), 400, "DUPLICATE_ID", "records[0].id")

@@ -4,7 +4,7 @@ What its fields take and refuse is in `test_08_search_requests.py`, what a write
 `test_08_search_writes.py`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -468,17 +468,12 @@ def test_without_a_key_nothing_is_searched(server: Server, bearer: dict[str, str
         assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
-def test_searches_count_towards_the_rate_limit(tmp_path_factory: pytest.TempPathFactory) -> None:
-    path = tmp_path_factory.mktemp("limited") / "chat.db"
-    running = Server(path, "--rate-limit", "0.01", "--rate-burst", "3")
-    try:
-        with running.client() as client:
-            question = {"query": "x", "object": "message"}
-            answers = [client.post("/search", json=question), client.post("/search", json={})]
-            answers.append(client.get("/search", params=question))
-            refused = client.get("/search", params=question)
-    finally:
-        running.stop()
+def test_searches_count_towards_the_rate_limit(serve: Callable[..., Server]) -> None:
+    with serve("--rate-limit", "0.01", "--rate-burst", "3").client() as client:
+        question = {"query": "x", "object": "message"}
+        answers = [client.post("/search", json=question), client.post("/search", json={})]
+        answers.append(client.get("/search", params=question))
+        refused = client.get("/search", params=question)
     assert [answer.status_code for answer in answers] == [200, 400, 200]
     remaining = [answer.headers["x-ratelimit-remaining"] for answer in [*answers, refused]]
     assert remaining == ["2", "1", "0", "0"]

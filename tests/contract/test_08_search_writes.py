@@ -3,7 +3,6 @@
 import base64
 import random
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -446,12 +445,9 @@ def test_neighbours_are_counted_anew(api: httpx.Client) -> None:
 # ── other processes, and other starts ────────────────────────────────────────────────────────
 
 
-def test_another_server_on_the_file_and_a_new_start_find_the_same(
-    serve: Callable[..., Server], tmp_path: Path
-) -> None:
+def test_another_server_and_a_new_start_find_the_same(serve: Callable[..., Server]) -> None:
     """What one server has answered is found by another at once, and after a SIGKILL."""
-    db = tmp_path / "shared.db"
-    one, two = serve(db=db), serve(db=db)
+    one, two = serve(), serve()
     with one.client() as here, two.client() as there:
         for number in range(5):
             writer, reader = (here, there) if number % 2 else (there, here)
@@ -469,5 +465,5 @@ def test_another_server_on_the_file_and_a_new_start_find_the_same(
         assert [results(there, *question) for question in asked] == before
     one.kill()
     two.kill()
-    with serve(db=db).client() as again:
+    with serve().client() as again:
         assert [results(again, *question) for question in asked] == before

@@ -3,13 +3,14 @@
 import base64
 import re
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import httpx
 import pytest
 
-from harness import Server, new_project
+from harness import Database, Server, new_project
 
 DIALOGUE, ENDED, MESSAGE, MEMORY = "d-err", "d-ended", "m-err", "k-err"
 SAID = {"role": "user", "content": "hello"}
@@ -546,10 +547,9 @@ def test_the_earlier_check_answers(
 
 
 @pytest.fixture(scope="module")
-def limited(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def limited(new_db: Callable[..., Database]) -> Any:
     """A server that lets one request a second pass."""
-    path = tmp_path_factory.mktemp("limited") / "chat.db"
-    running = Server(path, "--rate-limit", "1", "--rate-burst", "1")
+    running = Server(new_db(), "--rate-limit", "1", "--rate-burst", "1")
     yield running
     running.stop()
 

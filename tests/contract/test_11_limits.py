@@ -2,12 +2,13 @@
 
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 
-from harness import Server, new_project
+from harness import Database, Server, new_project
 
 NAMES = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 ANSWERS: dict[str, tuple[str, str, dict[str, Any], int]] = {
@@ -34,10 +35,9 @@ answers = pytest.mark.parametrize(
 
 
 @pytest.fixture(scope="module")
-def limited(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def limited(new_db: Callable[..., Database]) -> Any:
     """A server that lets five requests a second pass, five at once."""
-    path = tmp_path_factory.mktemp("limited") / "chat.db"
-    running = Server(path, "--rate-limit", "5", "--rate-burst", "5")
+    running = Server(new_db(), "--rate-limit", "5", "--rate-burst", "5")
     yield running
     running.stop()
 

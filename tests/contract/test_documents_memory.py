@@ -14,7 +14,7 @@ import httpx
 import pytest
 import requests
 
-from harness import Server, new_project
+from harness import Database, Server, new_project
 
 PROFILE = {
     "value": {"given": "Mari", "family": "Tamm", "works": "Harbour Ltd"},
@@ -380,10 +380,9 @@ def test_the_401_row_of_every_table(
 
 
 @pytest.fixture(scope="module")
-def limited(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def limited(new_db: Callable[..., Database]) -> Any:
     """A server that lets one request a second pass."""
-    path = tmp_path_factory.mktemp("limited") / "chat.db"
-    running = Server(path, "--rate-limit", "1", "--rate-burst", "1")
+    running = Server(new_db(), "--rate-limit", "1", "--rate-burst", "1")
     yield running
     running.stop()
 

@@ -4,7 +4,6 @@ import json
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Any, NamedTuple
 
 import pytest
@@ -14,9 +13,7 @@ from schemathesis.core.transport import Response
 from schemathesis.generation.meta import TestPhase
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
-from dialoguedb.engine import projects
 from dialoguedb.server.openapi import document as served_document
-from dialoguedb.store.opening import open_store
 from harness import Server, new_project
 
 METHODS = {"get", "put", "post", "delete", "patch", "options", "head", "trace"}
@@ -179,9 +176,7 @@ def test_the_served_document_is_the_one_that_is_tested(document: dict[str, Any])
 @pytest.fixture
 def way(server: Server) -> dict[str, Any]:
     """Where an operation is tested: in a project of its own that has what the examples name."""
-    project = new_project(server.db)
-    with closing(open_store(str(server.db))) as store:
-        key = str(projects.create_key(store, project.id, admin=True).key)
+    key = new_project(server.db, admin=True).key
     with server.client(key) as client:
         space = {"namespace": EXAMPLE_NAMESPACE, "id": EXAMPLE_ID}
         message = {"id": EXAMPLE_ID, "role": "user", "content": "x"}

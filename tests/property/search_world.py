@@ -3,12 +3,12 @@
 import contextlib
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from random import Random
 from typing import Any
 
 import msgspec
 
+import canary
 from dialoguedb.engine import Caller, handlers, projects
 from dialoguedb.errors import DialogueDBError
 from dialoguedb.models import dialogues, memories, messages
@@ -17,8 +17,10 @@ from dialoguedb.models.times import parse_instant, text_of
 from dialoguedb.runtime import Runtime
 from dialoguedb.store import packing
 from dialoguedb.store.opening import open_store
+from dialoguedb.store.protocol import Store
 from dialoguedb.store.session import Session
 from dialoguedb.store.sqlite import SqliteStore
+from harness import Database
 from property.search_oracle import NAMES, VOCABULARY, Doc, ToyEmbedder, project_of
 
 HANDLERS = handlers()
@@ -44,17 +46,18 @@ class Clock:
 
 
 class World:
-    """A file, two stores on it as two processes have them, and the clock of both."""
+    """A database, two stores on it as two processes have them, and the clock of both."""
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "chat.db"
+    def __init__(self, db: Database) -> None:
+        self.db = db
         self.clock = Clock()
         self.stores = [self.open(), self.open()]
         self.projects = 0
+        canary.plant(self.stores[0])
 
-    def open(self) -> SqliteStore:
+    def open(self) -> Store:
         return open_store(
-            str(self.path),
+            str(self.db),
             runtime=Runtime(clock=self.clock),
             embedder="toy:8",
             open_embedder=lambda _: ToyEmbedder(),
@@ -70,7 +73,7 @@ class World:
             store.close()
 
 
-def run(store: SqliteStore, caller: Caller, name: str, request: Any) -> Any:
+def run(store: Store, caller: Caller, name: str, request: Any) -> Any:
     task = HANDLERS[name](caller, request)
     reads = name.endswith((".list", ".find"))
     return (store.read if reads else store.write)(task.scope, task.work)
@@ -192,12 +195,14 @@ class Life:
     def pack(self) -> None:
         """Pack the change log into blocks, as it happens when nobody writes."""
         store = self.world.stores[0]
+        if not isinstance(store, SqliteStore):
+            return
         with contextlib.closing(Session(store.file.open_reader())) as session:
             while packing.pack(store, session):
                 pass
 
 
-def dump(store: SqliteStore, caller: Caller) -> list[Doc]:
+def dump(store: Store, caller: Caller) -> list[Doc]:
     """Read a project through its lists."""
 
     def listed(name: str, request: Any) -> list[dict[str, Any]]:
@@ -292,8 +297,10 @@ def filter_of(chance: Random, docs: Sequence[Doc]) -> dict[str, Any]:
     return made
 
 
-def answer_of(store: SqliteStore, caller: Caller, request: Mapping[str, Any]) -> list[Any]:
+def answer_of(store: Store, caller: Caller, request: Mapping[str, Any]) -> list[Any]:
     answer = run(store, caller, "search.find", asked(request))
     assert [result.item for result in answer.results] == answer.items
-    found: list[Any] = json.loads(msgspec.json.encode(answer.results))
+    encoded = msgspec.json.encode(answer.results)
+    assert canary.WORD.encode() not in encoded
+    found: list[Any] = json.loads(encoded)
     return found

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from random import Random
 from typing import Any
 from unittest.mock import patch
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from dialoguedb.models import dialogues, memories, messages
 from dialoguedb.search import analyser, finding
 from dialoguedb.store import packing
+from harness import Database
 from property.search_oracle import NAMES, VOCABULARY, Doc, Expected, expected, tokens
 from property.search_world import Life, World, answer_of, dump, request_of, run
 
@@ -24,8 +25,8 @@ CLOSE = 1e-5
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    made = World(tmp_path_factory.mktemp("oracle"))
+def world(new_db: Callable[..., Database]) -> Iterator[World]:
+    made = World(new_db("bare"))
     yield made
     made.close()
 

@@ -21,7 +21,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from harness import DIALOGUEDB, KEY, Server, cli
+from harness import DIALOGUEDB, KEY, Database, Server, cli
 
 Serve = Callable[..., Server]
 KEY_FORM = r"skv1_[A-Za-z0-9_-]{43}"
@@ -55,7 +55,7 @@ def refused(db: Path, *flags: str, wrapper: tuple[str, ...] = (), port: str = "0
     return printed
 
 
-def filled(serve: Serve, *flags: str) -> Path:
+def filled(serve: Serve, *flags: str) -> Database:
     """A store with a dialogue in it, whose server has ended."""
     running = serve(*flags)
     with running.client() as client:
@@ -69,12 +69,13 @@ def filled(serve: Serve, *flags: str) -> Path:
 
 
 @pytest.fixture
-def fresh(tmp_path: Path) -> Iterator[Callable[[], Server]]:
+def fresh(new_db: Callable[..., Database]) -> Iterator[Callable[[], Server]]:
     """Start servers without a key in the environment; stopped afterwards."""
     started: list[Server] = []
+    db = new_db("bare")
 
     def start() -> Server:
-        started.append(Server(tmp_path / "chat.db", key=None))
+        started.append(Server(db, key=None))
         return started[-1]
 
     yield start
@@ -385,6 +386,7 @@ def test_a_directory_is_refused(tmp_path: Path) -> None:
     assert str(tmp_path) in refused(tmp_path)
 
 
+@pytest.mark.sqlite("changes the file")
 def test_a_newer_schema_is_refused(serve: Serve) -> None:
     """A store of a later version is not opened, and not changed."""
     db = filled(serve)
@@ -396,6 +398,7 @@ def test_a_newer_schema_is_refused(serve: Serve) -> None:
     assert db.read_bytes() == before
 
 
+@pytest.mark.sqlite("changes the file")
 def test_a_read_only_file_is_refused(serve: Serve) -> None:
     """A store that cannot be written is refused at the start, not at the first write."""
     db = filled(serve)
@@ -422,6 +425,7 @@ def key_file(tmp_path: Path) -> Path:
     return file
 
 
+@pytest.mark.sqlite("encryption is of files")
 def test_a_key_file_encrypts(serve: Serve, key_file: Path) -> None:
     """Design 4: the header is not SQLite's, and no content can be read."""
     db = filled(serve, "--db-key-file", str(key_file))
@@ -430,6 +434,7 @@ def test_a_key_file_encrypts(serve: Serve, key_file: Path) -> None:
     assert b"qqCONTENTqq" not in stored
 
 
+@pytest.mark.sqlite("encryption is of files")
 def test_a_running_server_writes_nothing_readable(serve: Serve, key_file: Path) -> None:
     """Design 4: the write-ahead log is encrypted like the file."""
     running = serve("--db-key-file", str(key_file))
@@ -439,6 +444,7 @@ def test_a_running_server_writes_nothing_readable(serve: Serve, key_file: Path) 
         assert not [file.name for file in files if b"qqCONTENTqq" in file.read_bytes()]
 
 
+@pytest.mark.sqlite("encryption is of files")
 @pytest.mark.parametrize("form", ["raw", "hex", "hex with newline"])
 def test_an_encrypted_store_opens_with_its_key(serve: Serve, key_file: Path, form: str) -> None:
     """Design 4: 32 raw bytes, or the same as 64 hex digits."""
@@ -450,6 +456,7 @@ def test_an_encrypted_store_opens_with_its_key(serve: Serve, key_file: Path, for
         assert client.get("/dialogue/d-1").status_code == 200
 
 
+@pytest.mark.sqlite("encryption is of files")
 @pytest.mark.parametrize("fault", ["wrong", "none", "no file", "short", "no hex"])
 def test_without_its_key_a_store_is_refused(serve: Serve, key_file: Path, fault: str) -> None:
     """Design 4: a wrong or missing key gets one message, and the file stays as it is."""
@@ -470,6 +477,7 @@ def test_without_its_key_a_store_is_refused(serve: Serve, key_file: Path, fault:
     assert db.read_bytes() == before
 
 
+@pytest.mark.sqlite("encryption is of files")
 def test_a_plain_store_is_refused_with_a_key(serve: Serve, key_file: Path) -> None:
     """Design 4: a key does not silently encrypt, nor harm, what is plain."""
     db = filled(serve)
@@ -503,9 +511,9 @@ ALLOW = "Access-Control-Allow-Origin"
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def shared(new_db: Callable[..., Database]) -> Iterator[Server]:
     """A server that allows one origin."""
-    running = Server(tmp_path_factory.mktemp("cors") / "chat.db", "--cors-origin", ORIGIN)
+    running = Server(new_db(), "--cors-origin", ORIGIN)
     yield running
     running.stop()
 

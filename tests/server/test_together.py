@@ -10,8 +10,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
+import pytest
 
-from harness import Server, new_project
+from dialoguedb.engine import projects
+from harness import Server, new_project, opened
 
 BIG = {"role": "user", "content": "x" * 400_000}
 
@@ -39,10 +41,9 @@ def test_long_and_short_writes_at_once_are_all_answered(serve: Callable[..., Ser
     assert server.stop() == 0
 
 
-def test_lists_of_two_servers_on_one_file_are_whole(serve: Callable[..., Server]) -> None:
+def test_lists_of_two_servers_on_one_database_are_whole(serve: Callable[..., Server]) -> None:
     """Contract 1.6: pages neither repeat nor skip, also where two processes give the numbers."""
-    first = serve()
-    second = serve(db=first.db)
+    first, second = serve(), serve()
 
     def fill(server: Server) -> None:
         with server.client() as client:
@@ -64,6 +65,7 @@ def test_lists_of_two_servers_on_one_file_are_whole(serve: Callable[..., Server]
         assert len(ids) == len(set(ids)) == 300
 
 
+@pytest.mark.sqlite("one file has one writer")
 def test_another_process_that_writes_for_long_is_told_once(serve: Callable[..., Server]) -> None:
     """All who wait get 503 after one waiting time, not one after the other."""
     server = serve()
@@ -83,6 +85,7 @@ def test_another_process_that_writes_for_long_is_told_once(serve: Callable[..., 
         assert client.post("/message", json=body).status_code == 200
 
 
+@pytest.mark.sqlite("damages the file")
 def test_a_damaged_file_answers_503_and_the_server_still_stops(
     serve: Callable[..., Server],
 ) -> None:
@@ -98,6 +101,7 @@ def test_a_damaged_file_answers_503_and_the_server_still_stops(
     assert "Traceback" not in server.output().replace('"exception":"Traceback', "")
 
 
+@pytest.mark.sqlite("moves the file away")
 def test_a_removed_file_is_noticed(serve: Callable[..., Server]) -> None:
     """What is written to it is lost with the process: `/ready` says so."""
     server = serve()
@@ -133,12 +137,7 @@ def test_a_key_that_another_process_revokes_is_refused_at_once(server: Server) -
 
 
 def keys_of(server: Server, project_id: str) -> list[str]:
-    from contextlib import closing
-
-    from dialoguedb.engine import projects
-    from dialoguedb.store.opening import open_store
-
-    with closing(open_store(str(server.db))) as store:
+    with opened(server.db) as store:
         return [key.id for key in projects.keys(store, project_id)]
 
 

@@ -56,15 +56,16 @@ class Carrier(Protocol):
     async def look_up_and_read(
         self,
         question: Question[Any],
-        prepare: Callable[[Any], Task[T]],
-        *,
+        prepare: Callable[..., Task[T]],
+        *given: Any,
         after: str | None = None,
     ) -> T:
         """Answer a question, make a reading task of the answer, and run it.
 
         Args:
             question: what is to be known first.
-            prepare: makes the task; it may run in another thread.
+            prepare: makes the task, of what is given and the answer; maybe in another thread.
+            given: the first arguments of `prepare`.
             after: as in `Store.read`, for the task.
         """
 
@@ -114,22 +115,34 @@ class InlineCarrier:
 
     async def read(self, task: Task[T], *, after: str | None = None) -> T:
         """See `Carrier`; one that is not short leaves the loop."""
-        if not task.short:
-            return await self.apart(self.store.read, task.scope, task.work)
         try:
-            return self._glance(task.scope, task.work)
+            return self._at_once(task)
         except ReadTooLong:
             return await self.apart(self.store.read, task.scope, task.work)
 
     async def look_up_and_read(
         self,
         question: Question[Any],
-        prepare: Callable[[Any], Task[T]],
-        *,
+        prepare: Callable[..., Task[T]],
+        *given: Any,
         after: str | None = None,
     ) -> T:
         """See `Carrier`."""
-        return await self.read(prepare(self._known(question)), after=after)
+        task = prepare(*given, self._known(question))
+        try:
+            return self._at_once(task)
+        except ReadTooLong:
+            return await self.apart(self.store.read, task.scope, task.work)
+
+    def _at_once(self, task: Task[T]) -> T:
+        """Run a reading task in the loop.
+
+        Raises:
+            ReadTooLong: it is not short.
+        """
+        if not task.short:
+            raise ReadTooLong
+        return self._glance(task.scope, task.work)
 
     def _known(self, question: Question[T]) -> T:
         key = question.key

@@ -112,12 +112,9 @@ class Dispatch:
         opening = self._opening(call)
         after = None if operation.writes else requests.position_of(call.headers)
         if operation.body == "none" and not operation.writes:
-
-            def prepare(access: projects.Access | None) -> engine.Task[Any]:
-                known = self._admitted(call, operation, access)
-                return self._task(call, known, match, requests.query_of(scope), b"")[1]
-
-            result = await self._carrier.look_up_and_read(opening, prepare, after=after)
+            result = await self._carrier.look_up_and_read(
+                opening, self._reading, call, match, scope, after=after
+            )
             return _answer_of(operation, result)
         access = self._admitted(call, operation, await self._carrier.look_up(opening))
         body = b"" if operation.body == "none" else await requests.body_of(receive, call.headers)
@@ -132,6 +129,13 @@ class Dispatch:
             return _answer_of(operation, await self._carrier.read(task, after=after))
         result = await self._carrier.write(task, short=len(body) <= INLINE_BYTES)
         return _answer_of(operation, result, self._carrier.store.position())
+
+    def _reading(
+        self, call: _Call, match: Match, scope: Scope, access: projects.Access | None
+    ) -> engine.Task[Any]:
+        """Do with a request that has no body what comes before its read."""
+        known = self._admitted(call, match.operations[0], access)
+        return self._task(call, known, match, requests.query_of(scope), b"")[1]
 
     def _task(
         self,

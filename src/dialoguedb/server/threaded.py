@@ -101,24 +101,26 @@ class ThreadedCarrier:
     async def look_up_and_read(
         self,
         question: Question[Any],
-        prepare: Callable[[Any], Task[T]],
-        *,
+        prepare: Callable[..., Task[T]],
+        *given: Any,
         after: str | None = None,
     ) -> T:
         """See `Carrier`; one hop does all, if the task is short."""
-        long, found = await self._hop(self._look_up_and_read, question.work, prepare, after)
+        act = self._look_up_and_read
+        long, found = await self._hop(act, question.work, prepare, given, after)
         return found if long is None else await self.apart(self._read, long, after)
 
     def _look_up_and_read(
         self,
         opening: ReadWork[Any],
-        prepare: Callable[[Any], Task[T]],
+        prepare: Callable[..., Task[T]],
+        given: tuple[Any, ...],
         after: str | None,
     ) -> tuple[Task[T] | None, Any]:
         """Give the task if it is long, else what it has read."""
         snapshot: Snapshot = self.store.snapshot()
         try:
-            task = prepare(snapshot.read(None, opening))
+            task = prepare(*given, snapshot.read(None, opening))
             if not task.short:
                 return task, None
             if not self._replica:

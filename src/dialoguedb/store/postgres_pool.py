@@ -20,7 +20,7 @@ CONNECT_S = 5
 #: Statements that one connection keeps prepared; there are fewer.
 _PREPARED = 400
 #: How vectors are searched (pgvector): further and further, until enough pass the filter.
-_SEARCH = "-c hnsw.iterative_scan=relaxed_order -c hnsw.ef_search=120"
+SEARCH = (("hnsw.iterative_scan", "relaxed_order"), ("hnsw.ef_search", "120"))
 
 
 class _Adapted:
@@ -83,7 +83,8 @@ def connect(
     """
     parts = conninfo_to_dict(address.conninfo)
     if not plain:
-        options = [str(parts.get("options") or ""), f"-c search_path={SCHEMA},public", _SEARCH]
+        options = [str(parts.get("options") or ""), f"-c search_path={SCHEMA},public"]
+        options += [f"-c {name}={value}" for name, value in SEARCH]
         if role is not None:
             options.append(f"-c role={role}")
         if statement_s:

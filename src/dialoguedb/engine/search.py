@@ -17,7 +17,7 @@ from dialoguedb.search import analyser, texts
 from dialoguedb.search.conditions import Conditions, Facts
 from dialoguedb.search.entries import DIALOGUE, MEMORY, MESSAGE
 from dialoguedb.search.filters import Question, question
-from dialoguedb.search.finding import Hit
+from dialoguedb.search.results import Hit
 from dialoguedb.store import dialogues, memories, messages
 from dialoguedb.store.dialogues import Stored
 from dialoguedb.store.memories import StoredMemory

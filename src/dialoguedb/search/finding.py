@@ -15,7 +15,8 @@ from dialoguedb.search import facets, ranking
 from dialoguedb.search.columns import Column, Found, WordLists
 from dialoguedb.search.conditions import Conditions, FacetTest
 from dialoguedb.search.entries import DIALOGUE, MEMORY, MESSAGE
-from dialoguedb.search.shelf import NONE, Place, Shelf
+from dialoguedb.search.results import Dialogues, Hit, Ranked, best_dialogues
+from dialoguedb.search.shelf import NONE, Shelf
 
 Mask = NDArray[np.bool_]
 Rows = NDArray[np.int64]
@@ -53,28 +54,6 @@ class Probe(NamedTuple):
     shares: ranking.Shares = ranking.SHIPPED
 
 
-class Hit(NamedTuple):
-    """A result.
-
-    Attributes:
-        place: where the store finds it.
-        relevance: 0..1.
-        words, meaning, speaker: what its relevance is the sum of.
-        matches: of a dialogue: the messages through which it was found, best first.
-    """
-
-    place: Place
-    relevance: float
-    words: float
-    meaning: float
-    speaker: float
-    matches: tuple["Hit", ...] = ()
-
-
-#: Messages that a dialogue's result shows (contract 8.5).
-MATCHES = 3
-
-
 def find(shelf: Shelf, probe: Probe) -> list[Hit]:
     """Give the best results, best first; fewer than `limit` only when no more pass."""
     if probe.space_id is not None and probe.space_id not in shelf.spaces:
@@ -84,7 +63,7 @@ def find(shelf: Shelf, probe: Probe) -> list[Hit]:
         return _find_dialogues(view, probe)
     passing = view.of_kind(probe.kind) & _mask(view, probe.conditions, probe.kind)
     ranked = _rank(view, probe, probe.kind, passing, max(CANDIDATES, probe.limit))
-    return [ranked.hit(view, place) for place in ranked.best(view)[: probe.limit].tolist()]
+    return [ranked.hit(which) for which in ranked.best()[: probe.limit].tolist()]
 
 
 class _View:
@@ -234,27 +213,7 @@ def _facet_mask(view: _View, test: FacetTest) -> Mask:
     return accepted if test.wanted else ~accepted
 
 
-class _Ranked(NamedTuple):
-    """Positions that were ranked, and what they score; places are beside one another."""
-
-    positions: Rows
-    parts: ranking.Parts
-
-    def best(self, view: _View) -> Rows:
-        """Give the places from the best to the least; of equals, the latest first."""
-        rows = view.at(self.positions)
-        created = view.shelf.created.array[rows]
-        found: Rows = np.lexsort((-rows, -created, -self.parts.relevance))
-        return found
-
-    def hit(self, view: _View, place: int) -> Hit:
-        """Make the result of a place."""
-        row = int(view.at(self.positions[place : place + 1])[0])
-        relevance, words, meaning, speaker = (float(part[place]) for part in self.parts)
-        return Hit(view.shelf.place(row), relevance, words, meaning, speaker)
-
-
-def _rank(view: _View, probe: Probe, kind: int, passing: Mask, most: int) -> _Ranked:
+def _rank(view: _View, probe: Probe, kind: int, passing: Mask, most: int) -> Ranked:
     """Rank the positions that pass, or those of them that promise most."""
     shelf = view.shelf
     eligible = view.of_kind(kind)
@@ -286,7 +245,14 @@ def _rank(view: _View, probe: Probe, kind: int, passing: Mask, most: int) -> _Ra
     at = place_of[candidates]
     speaker = _speaks(view, probe.terms, candidates)
     parts = ranking.combine(scores[at], meaning[candidates], speaker, probe.shares)
-    return _Ranked(candidates, parts)
+    chosen = view.at(candidates)
+    return Ranked(
+        parts,
+        shelf.created.array[chosen],
+        chosen,
+        shelf.owner.array[chosen].astype(np.int64),
+        lambda which: shelf.place(int(chosen[which])),
+    )
 
 
 def _lookup(view: _View, terms: Sequence[str], eligible: Mask) -> Found:
@@ -436,39 +402,18 @@ def _find_dialogues(view: _View, probe: Probe) -> list[Hit]:
     most = CANDIDATES
     while True:  # the best messages can all be of a few dialogues
         said = _rank(view, probe, MESSAGE, heard, most)
-        if len(np.unique(owners[said.positions])) >= wanted:
+        if len(np.unique(said.owners)) >= wanted:
             break
         most *= 8
     labels = _rank(view, probe, DIALOGUE, allowed, max(CANDIDATES, probe.limit))
-    return _best_dialogues(view, probe, said, labels, own_rows)
-
-
-def _best_dialogues(
-    view: _View, probe: Probe, said: _Ranked, labels: _Ranked, own_rows: Rows
-) -> list[Hit]:
-    """Choose the dialogues whose best message or label is most relevant; of equals the latest."""
-    shelf = view.shelf
-    owners = view.take(shelf.owner)
-    places = said.best(view)
-    speakers = owners[said.positions[places]]
-    labelled = owners[labels.positions]
-    found = np.unique(speakers)
-    if not probe.conditions.has_image:  # else its label alone does not count (contract 8.4)
-        found = np.union1d(found, labelled)
-    relevance = np.zeros(len(own_rows), np.float32)
-    relevance[labelled] = labels.parts.relevance
-    np.maximum.at(relevance, speakers, said.parts.relevance[places])
-    rows = own_rows[found]
-    order = np.lexsort((-rows, -shelf.created.array[rows], -relevance[found]))
-    place_of_label = dict(zip(labelled.tolist(), range(len(labelled)), strict=True))
-    hits = []
-    for number in found[order[: probe.limit]].tolist():
-        mine = places[np.flatnonzero(speakers == number)[:MATCHES]].tolist()
-        best = [said.hit(view, place) for place in mine]
-        if number in place_of_label:
-            best.append(labels.hit(view, place_of_label[number]))
-        matches = tuple(hit for hit in best[: len(mine)] if hit.relevance > 0)
-        leading = max(best, key=lambda hit: hit.relevance)
-        place = shelf.place(int(own_rows[number]))
-        hits.append(leading._replace(place=place, matches=matches))
-    return hits
+    return best_dialogues(
+        said,
+        labels,
+        Dialogues(
+            shelf.created.array[own_rows],
+            own_rows,
+            lambda number: shelf.place(int(own_rows[number])),
+        ),
+        limit=probe.limit,
+        by_messages_only=bool(conditions.has_image),
+    )

@@ -72,6 +72,16 @@ class Session:
         found = statements.numbered(sql)
         return self._fetched(found.sql, [params[name] for name in found.names]).fetchall()
 
+    def search(self, sql: str, params: Mapping[str, Any]) -> list[Row]:
+        """Run a statement that is planned for these values only, and give all its rows."""
+        self.flush()
+        found = statements.numbered(sql)
+        cursor: RawCursor[Row] = RawCursor(self.connection)
+        cursor.execute(
+            found.sql, [params[name] for name in found.names], prepare=False, binary=True
+        )
+        return cursor.fetchall()
+
     def changed(self, sql: str, params: Mapping[str, Any]) -> tuple[list[Row], int]:
         """Run a statement; give the rows that it returns, if it does, and how many it was about."""
         found = statements.numbered(sql)

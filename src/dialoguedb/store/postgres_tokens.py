@@ -5,13 +5,15 @@ stands in the index.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 Hashes = NDArray[np.uint64]
+#: Makes tokens of hashes: those of one space, or of one project.
+Where = Callable[[Hashes], NDArray[np.int64]]
 
 #: Words whose hashes are remembered.
 _KNOWN = 65_536

@@ -4,7 +4,7 @@ from collections.abc import Generator, Mapping, Sequence
 from typing import Self
 
 from dialoguedb.runtime import Runtime
-from dialoguedb.search.finding import Hit
+from dialoguedb.search.results import Hit
 from dialoguedb.store import statements
 from dialoguedb.store.postgres_index import EntryIndex
 from dialoguedb.store.postgres_search import Searching

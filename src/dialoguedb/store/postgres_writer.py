@@ -101,7 +101,7 @@ class Writer:
         outcomes: list[Outcome] = []
         try:
             self._commit(jobs, outcomes)
-        except BaseException as error:  # the writer thread must live on
+        except BaseException as error:  # noqa: BLE001 - the writer thread must live on
             told = LOST if isinstance(error, _LostError) else translated(error)
             outcomes += [Outcome(job.token, None, copy(told)) for job in jobs[len(outcomes) :]]
         _tell(jobs, outcomes)

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from dialoguedb.runtime import Runtime
 from dialoguedb.search.conditions import Conditions
-from dialoguedb.search.finding import Hit
 from dialoguedb.search.indexer import Note
+from dialoguedb.search.results import Hit
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)

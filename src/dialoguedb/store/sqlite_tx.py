@@ -4,7 +4,8 @@ from collections.abc import Generator, Mapping, Sequence
 from typing import Self
 
 from dialoguedb.runtime import Runtime
-from dialoguedb.search.finding import Hit, Probe, find
+from dialoguedb.search.finding import Probe, find
+from dialoguedb.search.results import Hit
 from dialoguedb.store.index import SearchIndex
 from dialoguedb.store.protocol import Param, Query, Reach, Row, Scope
 from dialoguedb.store.session import Session

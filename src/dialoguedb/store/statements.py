@@ -32,6 +32,9 @@ USER_TABLES = frozenset(
 ERASING = "erase_"
 #: Statements of the search index: over all spaces, and none of their rows is an answer.
 INDEXING = "index_"
+#: Statements of searches, and the filters in them: over the spaces that are searched; what they
+#: find is compared with these.
+SEARCHING = ("search_", "filter_")
 _HEAD = re.compile(r"^-- (\w+) --$", re.MULTILINE)
 #: A parameter; `::` is a cast.
 _PARAM = re.compile(r"(?<!:):([a-z_]\w*)")
@@ -66,6 +69,11 @@ def numbered(sql: str) -> Numbered:
     return Numbered(_PARAM.sub(number, sql), tuple(names))
 
 
+def renamed(sql: str, name: str, to: str) -> str:
+    """Give another name to a parameter."""
+    return _PARAM.sub(lambda found: ":" + (to if found[1] == name else found[1]), sql)
+
+
 @cache
 def load(dialect: str) -> dict[str, Statement]:
     """Read the statements of a dialect: those for both databases, then its own on top."""
@@ -85,7 +93,7 @@ def parse(text: str) -> dict[str, Statement]:
     for name, block in zip(names[::2], names[1::2], strict=True):
         lines = [line for line in block.splitlines() if not line.startswith("--")]
         sql = "\n".join(lines).strip()
-        apart = name.startswith((ERASING, INDEXING))
+        apart = name.startswith((ERASING, INDEXING, *SEARCHING))
         scoped = bool(USER_TABLES & set(_TABLE.findall(sql))) and not apart
         found[name] = Statement(name, sql, scoped)
     return found

@@ -8,8 +8,8 @@ from typing import ClassVar, Self
 from dialoguedb.errors import Unauthorized
 from dialoguedb.models.limits import MAX_PAGE_BYTES
 from dialoguedb.runtime import Runtime
-from dialoguedb.search.finding import Hit
 from dialoguedb.search.indexer import Note
+from dialoguedb.search.results import Hit
 from dialoguedb.store import statements
 from dialoguedb.store.protocol import (
     Param,

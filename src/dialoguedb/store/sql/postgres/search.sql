@@ -1,0 +1,259 @@
+-- What a search asks, over one space or those of a project (`:spaces`). What is found names
+-- resources, which are read by statements of their own, bound to their space; each row brings its
+-- space, which is compared with those that were asked for. `TRUE /* conditions */` is replaced by
+-- the filters below that the request has. Planned anew each time: plans depend on the values.
+
+-- search_spaces --
+SELECT s.id, s.namespace FROM spaces AS s
+WHERE s.project_id = :project_id AND (:space = 0 OR s.id = :space)
+
+-- search_figures --
+-- How many texts of a kind there are, and how many words they have.
+SELECT f.space_id, CAST(SUM(f.texts) AS bigint), CAST(SUM(f.words) AS bigint)
+FROM figures AS f
+WHERE f.space_id = ANY(:spaces) AND f.kind = :kind
+GROUP BY f.space_id
+
+-- search_holders --
+-- How many texts hold each of some words.
+SELECT w.place, h.lowest, h.highest, h.texts
+FROM unnest(CAST(:words AS bigint[])) WITH ORDINALITY AS w(token, place)
+CROSS JOIN LATERAL (
+    SELECT MIN(e.space_id) AS lowest, MAX(e.space_id) AS highest, COUNT(*) AS texts
+    FROM entries AS e
+    WHERE e.tokens @> ARRAY[w.token] AND e.kind = :kind AND e.space_id = ANY(:spaces)
+) AS h
+
+-- search_every --
+-- All texts of a kind, with what a rank is made of.
+SELECT e.space_id, e.owner, e.sequence, e.created, e.length, TRUE /* conditions */,
+    (
+        SELECT MAX(-(v.vector <#> CAST(:vector AS halfvec))) FROM vectors AS v
+        WHERE v.space_id = e.space_id AND v.generation = :generation AND v.kind = e.kind
+            AND v.owner = e.owner AND v.sequence = e.sequence
+    ),
+    CASE WHEN e.tokens && CAST(:words AS bigint[]) THEN (
+        SELECT array_agg(
+            COALESCE(
+                get_byte(
+                    e.counts,
+                    mod(array_position(e.tokens, w.token) - 1, octet_length(e.counts))
+                ), 0
+            ) ORDER BY w.place
+        )
+        FROM unnest(CAST(:words AS bigint[])) WITH ORDINALITY AS w(token, place)
+    ) END,
+    e.tokens && CAST(:speakers AS bigint[])
+FROM entries AS e
+WHERE e.space_id = ANY(:spaces) AND e.kind = :kind
+
+-- search_some --
+-- The same of some texts; how near their meaning is, only where it is wanted.
+SELECT e.space_id, e.owner, e.sequence, e.created, e.length, TRUE /* conditions */,
+    CASE WHEN k.wanted = 1 THEN (
+        SELECT MAX(-(v.vector <#> CAST(:vector AS halfvec))) FROM vectors AS v
+        WHERE v.space_id = e.space_id AND v.generation = :generation AND v.kind = e.kind
+            AND v.owner = e.owner AND v.sequence = e.sequence
+    ) END,
+    CASE WHEN e.tokens && CAST(:words AS bigint[]) THEN (
+        SELECT array_agg(
+            COALESCE(
+                get_byte(
+                    e.counts,
+                    mod(array_position(e.tokens, w.token) - 1, octet_length(e.counts))
+                ), 0
+            ) ORDER BY w.place
+        )
+        FROM unnest(CAST(:words AS bigint[])) WITH ORDINALITY AS w(token, place)
+    ) END,
+    k.wanted = 1 AND e.tokens && CAST(:speakers AS bigint[])
+FROM unnest(
+    CAST(:key_spaces AS bigint[]), CAST(:key_owners AS text[]), CAST(:key_sequences AS bigint[]),
+    CAST(:key_wanted AS bigint[])
+) AS k(space_id, owner, sequence, wanted)
+JOIN entries AS e ON e.space_id = k.space_id AND e.kind = :kind AND e.owner = k.owner
+    AND e.sequence = k.sequence
+WHERE e.space_id = ANY(:spaces)
+
+-- search_by_words --
+-- The texts that promise most by their own words: those that hold one of the rarer.
+SELECT e.space_id, e.owner, e.sequence, e.created,
+    (
+        SELECT SUM(w.weight * c.count / (c.count + 1.0))
+        FROM unnest(CAST(:words AS bigint[]), CAST(:weights AS float8[])) AS w(token, weight)
+        CROSS JOIN LATERAL (
+            SELECT get_byte(
+                e.counts, mod(array_position(e.tokens, w.token) - 1, octet_length(e.counts))
+            ) AS count
+        ) AS c
+    ) AS promise
+FROM entries AS e
+WHERE e.tokens && CAST(:rarer AS bigint[]) AND e.space_id = ANY(:spaces) AND e.kind = :kind
+    AND TRUE /* conditions */
+ORDER BY promise DESC, e.created DESC, e.sequence DESC LIMIT :most
+
+-- search_by_meaning --
+-- The texts that are nearest, exactly.
+SELECT v.space_id, v.owner, v.sequence, e.created,
+    MAX(-(v.vector <#> CAST(:vector AS halfvec))) AS likeness
+FROM vectors AS v
+JOIN entries AS e ON e.space_id = v.space_id AND e.kind = v.kind AND e.owner = v.owner
+    AND e.sequence = v.sequence
+WHERE v.space_id = ANY(:spaces) AND v.generation = :generation AND v.kind = :kind
+    AND TRUE /* conditions */
+GROUP BY v.space_id, v.owner, v.sequence, e.created
+ORDER BY likeness DESC LIMIT :most
+
+-- search_graph --
+-- The texts that are nearest, by the graph, and exactly those that are not in it yet. The numbers
+-- of the index and of its dimension stand in the text: the graph is that of one index.
+WITH near AS (
+    (
+        SELECT v.space_id, v.owner, v.sequence,
+            v.vector::halfvec(/* dimension */) <#> CAST(:vector AS halfvec) AS distance
+        FROM vectors AS v
+        WHERE v.grown AND v.generation = /* generation */ AND v.space_id = ANY(:spaces)
+            AND v.kind = :kind AND EXISTS (
+                SELECT 1 FROM entries AS e
+                WHERE e.space_id = v.space_id AND e.kind = v.kind AND e.owner = v.owner
+                    AND e.sequence = v.sequence AND TRUE /* conditions */
+            )
+        ORDER BY v.vector::halfvec(/* dimension */) <#> CAST(:vector AS halfvec) LIMIT :most
+    )
+    UNION ALL
+    (
+        SELECT v.space_id, v.owner, v.sequence, v.vector <#> CAST(:vector AS halfvec) AS distance
+        FROM vectors AS v
+        WHERE NOT v.grown AND v.generation = /* generation */ AND v.space_id = ANY(:spaces)
+            AND v.kind = :kind AND EXISTS (
+                SELECT 1 FROM entries AS e
+                WHERE e.space_id = v.space_id AND e.kind = v.kind AND e.owner = v.owner
+                    AND e.sequence = v.sequence AND TRUE /* conditions */
+            )
+        ORDER BY distance LIMIT :most
+    )
+)
+SELECT n.space_id, n.owner, n.sequence, e.created, MAX(-n.distance) AS likeness
+FROM near AS n
+JOIN entries AS e ON e.space_id = n.space_id AND e.kind = :kind AND e.owner = n.owner
+    AND e.sequence = n.sequence
+GROUP BY n.space_id, n.owner, n.sequence, e.created
+ORDER BY likeness DESC LIMIT :most
+
+-- search_passing --
+-- All texts that pass the filters, the latest first.
+SELECT e.space_id, e.owner, e.sequence, e.created, 0
+FROM entries AS e
+WHERE e.space_id = ANY(:spaces) AND e.kind = :kind AND TRUE /* conditions */
+ORDER BY e.created DESC, e.sequence DESC LIMIT :most
+
+-- search_around --
+-- The messages before and after some in their dialogues, as many of each as is asked for.
+SELECT m.space_id, m.dialogue_id, m.sequence, m.created
+FROM unnest(
+    CAST(:key_spaces AS bigint[]), CAST(:key_owners AS text[]), CAST(:key_created AS bigint[]),
+    CAST(:key_sequences AS bigint[]), CAST(:key_reach AS bigint[])
+) AS k(space_id, owner, created, sequence, reach)
+CROSS JOIN LATERAL (
+    (
+        SELECT b.space_id, b.dialogue_id, b.sequence, b.created FROM messages AS b
+        WHERE b.space_id = k.space_id AND b.dialogue_id = k.owner
+            AND (b.created, b.sequence) < (k.created, k.sequence)
+        ORDER BY b.created DESC, b.sequence DESC LIMIT k.reach
+    )
+    UNION ALL
+    (
+        SELECT a.space_id, a.dialogue_id, a.sequence, a.created FROM messages AS a
+        WHERE a.space_id = k.space_id AND a.dialogue_id = k.owner
+            AND (a.created, a.sequence) > (k.created, k.sequence)
+        ORDER BY a.created, a.sequence LIMIT k.reach
+    )
+) AS m
+WHERE k.space_id = ANY(:spaces)
+
+-- search_dialogues --
+-- When some dialogues were made, of those that pass.
+SELECT e.space_id, e.owner, e.sequence, e.created, 0
+FROM unnest(CAST(:key_spaces AS bigint[]), CAST(:key_owners AS text[])) AS k(space_id, owner)
+JOIN entries AS e ON e.space_id = k.space_id AND e.kind = 1 AND e.owner = k.owner
+    AND e.sequence = 0
+WHERE e.space_id = ANY(:spaces) AND TRUE /* conditions */
+
+-- filter_created --
+e.created >= :created_start AND e.created < :created_stop
+
+-- filter_modified --
+e.modified >= :modified_start AND e.modified < :modified_stop
+
+-- filter_modified_dialogue --
+-- A message that comes or goes modifies its dialogue, and not the entry of that.
+EXISTS (
+    SELECT 1 FROM dialogues AS x WHERE x.space_id = e.space_id AND x.id = e.owner
+        AND x.modified >= :modified_start AND x.modified < :modified_stop
+)
+
+-- filter_date --
+-- A superset: on such a date in some time zone. Who asked holds the exact test against the result.
+EXISTS (
+    SELECT 1 FROM generate_series(-1, 1) AS near(days)
+    CROSS JOIN LATERAL (
+        SELECT to_timestamp((div(:time, 86400000) + near.days) * 86400) AT TIME ZONE 'UTC' AS day
+    ) AS t
+    WHERE (:year = 0 OR EXTRACT(YEAR FROM t.day) = :year)
+        AND (:month = 0 OR EXTRACT(MONTH FROM t.day) = :month)
+        AND (:day = 0 OR EXTRACT(DAY FROM t.day) = :day)
+)
+
+-- filter_image --
+e.image = (:image = 1)
+
+-- filter_nothing --
+FALSE
+
+-- filter_dialogue --
+e.owner = :dialogue_id
+
+-- filter_thread --
+EXISTS (
+    SELECT 1 FROM dialogues AS x WHERE x.space_id = e.space_id AND x.id = e.owner
+        AND x.thread_of = :thread_of
+)
+
+-- filter_values --
+e.tokens && CAST(:values AS bigint[])
+
+-- filter_numbers --
+EXISTS (
+    SELECT 1 FROM unnest(e.facets) AS f(text)
+    WHERE CASE WHEN starts_with(f.text, :prefix) THEN CASE :relation
+        WHEN '$gt' THEN CAST(substr(f.text, length(:prefix) + 1) AS numeric) > CAST(:operand AS numeric)
+        WHEN '$gte' THEN CAST(substr(f.text, length(:prefix) + 1) AS numeric) >= CAST(:operand AS numeric)
+        WHEN '$lt' THEN CAST(substr(f.text, length(:prefix) + 1) AS numeric) < CAST(:operand AS numeric)
+        ELSE CAST(substr(f.text, length(:prefix) + 1) AS numeric) <= CAST(:operand AS numeric)
+    END ELSE FALSE END
+)
+
+-- filter_texts --
+EXISTS (
+    SELECT 1 FROM unnest(e.facets) AS f(text)
+    WHERE starts_with(f.text, :prefix) AND CASE :relation
+        WHEN '$gt' THEN substr(f.text, length(:prefix) + 1) > CAST(:operand AS text) COLLATE "C"
+        WHEN '$gte' THEN substr(f.text, length(:prefix) + 1) >= CAST(:operand AS text) COLLATE "C"
+        WHEN '$lt' THEN substr(f.text, length(:prefix) + 1) < CAST(:operand AS text) COLLATE "C"
+        ELSE substr(f.text, length(:prefix) + 1) <= CAST(:operand AS text) COLLATE "C"
+    END
+)
+
+-- filter_unnamed --
+-- The namespace is its space's where the metadata has no such key.
+(e.space_id = ANY(:good_spaces) AND NOT EXISTS (
+    SELECT 1 FROM unnest(e.facets) AS f(text) WHERE starts_with(f.text, :prefix)
+))
+
+-- filter_of_dialogue --
+-- A message counts only where its dialogue is there, and is as asked.
+EXISTS (
+    SELECT 1 FROM entries AS d
+    WHERE d.space_id = e.space_id AND d.kind = 1 AND d.owner = e.owner AND d.sequence = 0
+        AND TRUE /* conditions */
+)

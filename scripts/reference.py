@@ -59,6 +59,9 @@ def _operation(operation: Operation) -> str:
         notes.append("answers `ETag`")
     if operation.conditional:
         notes.append("takes `If-Match`")
+    if not operation.public:
+        verb = "answers" if operation.writes else "takes"
+        notes.append(f"{verb} `X-DialogueDB-Position`")
     if operation.strict_query:
         notes.append("refuses unknown parameters")
     if notes:

@@ -66,7 +66,8 @@ class Operation(Struct, frozen=True, kw_only=True):
         resource: the Struct whose fields the body may carry without effect (1.3).
         public: whether it needs no key.
         admin: whether it needs a key with the admin scope.
-        writes: whether it changes the store.
+        writes: whether it changes the store; then it answers `X-DialogueDB-Position` where the
+            database has replicas, and what only reads takes that header.
         idempotent: whether it takes an `Idempotency-Key` (5.15).
         versioned: whether it answers an `ETag` (5.15).
         conditional: whether it takes `If-Match` (5.15).

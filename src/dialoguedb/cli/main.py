@@ -15,6 +15,7 @@ from dialoguedb.cli import (
     keys,
     memories,
     messages,
+    migrate,
     projects,
     searching,
     serve,
@@ -26,8 +27,8 @@ from dialoguedb.cli.failing import EPILOG
 from dialoguedb.cli.output import Output, complain
 from dialoguedb.errors import DialogueDBError
 
-#: Commands that work on a file and its projects as a whole, also where data commands use a server.
-_ON_FILES = ("serve", "verify", "reindex", "project", "key")
+#: Commands that work on a database as a whole, also where data commands use a server.
+_ON_DATABASES = ("serve", "migrate", "doctor", "verify", "reindex", "project", "key")
 
 app = typer.Typer(
     name="dialoguedb",
@@ -47,6 +48,8 @@ app.command("export", epilog=EPILOG)(exporting.export)
 app.command("import", epilog=EPILOG)(importing.import_)
 app.command("stats", epilog=EPILOG)(stats.stats)
 app.command("serve")(serve.serve)
+app.command("migrate")(migrate.migrate)
+app.command("doctor")(migrate.doctor)
 app.command("verify")(index.verify_index)
 app.command("reindex")(index.reindex)
 app.add_typer(projects.app, name="project")
@@ -76,10 +79,10 @@ def root(
 ) -> None:
     """A conversation database: dialogues, messages, state, threads and memories.
 
-    Data commands work on a server or on a file. These options may stand before a command or after
-    it. Every command has an example in its --help.
+    Data commands work on a server, or without one on a file or on PostgreSQL. These options may
+    stand before a command or after it. Every command has an example in its --help.
     """
-    if ctx.invoked_subcommand in _ON_FILES:
+    if ctx.invoked_subcommand in _ON_DATABASES:
         given = {
             "--base-url": base_url,
             "--api-key": api_key,
@@ -89,7 +92,7 @@ def root(
         for option, value in given.items():
             if value is not None:
                 raise typer.BadParameter(
-                    f"{ctx.invoked_subcommand} does not take {option}: it works on a file, --db"
+                    f"{ctx.invoked_subcommand} does not take {option}: it works on a database, --db"
                 )
     chosen = {name: value for name, value in ctx.params.items() if value is not None}
     chosen.pop("version", None)

@@ -26,6 +26,8 @@ _TITLES = {
     "service": "Service",
 }
 Schema = dict[str, Any]
+_POSITION = "X-DialogueDB-Position"
+_POSITION_FORM = "^[0-9A-F]{1,8}/[0-9A-F]{1,8}$"
 
 
 @cache
@@ -185,7 +187,19 @@ def _parameters(
                 '"3"',
             )
         )
+    if not operation.writes:
+        found.append(_position_parameter())
     return found
+
+
+def _position_parameter() -> Schema:
+    return _header_parameter(
+        _POSITION,
+        f"The {_POSITION} of the answer to a write: what is read holds that write, also where "
+        "reads go to a replica.",
+        {"type": "string", "pattern": _POSITION_FORM},
+        "0/16B3740",
+    )
 
 
 def _header_parameter(name: str, text: str, schema: Schema, example: str) -> Schema:
@@ -285,6 +299,12 @@ def _good(operation: Operation, schemas: dict[str, Schema]) -> Schema:
         headers["Idempotent-Replayed"] = {
             "description": "`true` when an earlier request with the same key made this answer.",
             "schema": {"type": "string"},
+        }
+    if operation.writes:
+        headers[_POSITION] = {
+            "description": "A position that holds the write: send it with reads that must see it. "
+            "Only PostgreSQL has one.",
+            "schema": {"type": "string", "pattern": _POSITION_FORM},
         }
     if isinstance(operation.response, str):
         schema: Schema = {"type": "object" if "json" in operation.response else "string"}

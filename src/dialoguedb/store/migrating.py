@@ -3,6 +3,7 @@
 Ten servers may start at once: one migrates under a lock of the database, the others wait for it.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -23,6 +24,8 @@ ROLE = "dialoguedb_app"
 LEAST_VERSION = 16
 #: Of all locks that are known by a number only, this is ours ("dialoguedb").
 _LOCK = 0x6469616C6F677565
+#: How often it is tried, seconds.
+_RETRY_S = 0.05
 
 
 @contextmanager
@@ -165,7 +168,9 @@ def bring_up_to_date(
 
 @contextmanager
 def _alone(connection: Connection) -> Iterator[None]:
-    connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+    # Not by waiting inside the database: making an index waits for all who have begun anything.
+    while not _value(connection, "SELECT pg_try_advisory_lock(%s)", _LOCK):
+        time.sleep(_RETRY_S)
     try:
         yield
     finally:
@@ -262,6 +267,37 @@ def graph_index(connection: Connection, generation: int, dimension: int) -> None
     )
 
 
+def ensure_graphs(connection: Connection, address: Address) -> list[str]:
+    """Make the graphs that are missing of the indexes that there are.
+
+    Args:
+        connection: as the owner, in no transaction.
+        address: for messages.
+    Returns: a line for each that was made.
+    """
+    done = []
+    with _alone(connection):
+        for generation, dimension in connection.execute(
+            "SELECT generation, dimension FROM indexes WHERE active IN (0, 1) AND dimension > 0"
+        ).fetchall():
+            if not has_graph(connection, generation):
+                graph_index(connection, generation, dimension)
+                done.append(f"graph of the vectors of index {generation}")
+    return done
+
+
+def has_graph(connection: Connection, generation: int) -> bool:
+    """Tell whether an index has its graph, and whole."""
+    found = _value(
+        connection,
+        "SELECT i.indisvalid FROM pg_class AS c JOIN pg_index AS i ON i.indexrelid = c.oid "
+        "WHERE c.relname = %s AND c.relnamespace = to_regnamespace(%s)",
+        f"vectors_graph_{generation}",
+        SCHEMA,
+    )
+    return bool(found)
+
+
 def migrate(
     db: str,
     *,
@@ -283,7 +319,7 @@ def migrate(
         StoreError: it cannot be done; the message says why and what to do.
     """
     address = Address.of(db)
-    further: list[Callable[[Connection, Address], list[str]]] = []
+    further: list[Callable[[Connection, Address], list[str]]] = [ensure_graphs]
     with administered(address) as connection:
         is_current(connection, address)
         done = bring_up_to_date(connection, address, runtime or Runtime(), role=role, contract=True)

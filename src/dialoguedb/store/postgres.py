@@ -16,7 +16,7 @@ from dialoguedb.embed import Embedder, open_embedder
 from dialoguedb.errors import DialogueDBError, ServiceUnavailable, StoreError
 from dialoguedb.runtime import Runtime, monotonic_s
 from dialoguedb.store.embedders import Embedders, OpenEmbedder
-from dialoguedb.store.migrating import ROLE, prepare
+from dialoguedb.store.migrating import ROLE, administered, ensure_graphs, has_graph, prepare
 from dialoguedb.store.postgres_failing import is_gone, translated, unopened
 from dialoguedb.store.postgres_index import EntryIndex
 from dialoguedb.store.postgres_pool import Address, Pool
@@ -157,12 +157,26 @@ class PostgresStore:
             self.write(None, lambda tx: None)
             with self._pool.session() as session:
                 self.generation = self.index.begin(session, embedder)
+                graph = has_graph(session.connection, self.generation.number)
+            if not graph and self.generation.dimension:
+                self._make_graph()
         except psycopg.Error as error:
             self.close()
             raise unopened(error, address.shown) from error
         except BaseException:
             self.close()
             raise
+
+    def _make_graph(self) -> None:
+        """Make the graph of the vectors, if the login may; without it all are compared."""
+        with administered(self.address) as connection:
+            try:
+                ensure_graphs(connection, self.address)
+            except psycopg.errors.InsufficientPrivilege:
+                log.warning(
+                    "the vectors have no graph, and large spaces are searched slowly; run "
+                    "`dialoguedb migrate` as the owner"
+                )
 
     @property
     def name(self) -> str:

@@ -40,6 +40,13 @@ CREATE TABLE spaces (
     UNIQUE (project_id, namespace)
 ) STRICT;
 
+-- The database that this one is a copy of, and when it was complete.
+CREATE TABLE copies (
+    source TEXT NOT NULL PRIMARY KEY,
+    begun INTEGER NOT NULL,
+    finished INTEGER
+) STRICT, WITHOUT ROWID;
+
 -- Ids are unique in a project, across its spaces: each is claimed here with the row it names.
 CREATE TABLE claims (
     project_id TEXT NOT NULL,

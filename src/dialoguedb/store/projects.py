@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from dialoguedb.store import jobs
 from dialoguedb.store.protocol import ReadTx, WriteTx
 
 #: Tables in the order in which a project's rows are erased; those of the search index follow.
@@ -16,6 +17,8 @@ _ERASED = (
 )
 #: A block of the search index holds thousands of resources.
 _AT_ONCE = {"blocks": 16}
+#: How long whoever has begun a deletion is left alone with it.
+ERASED_AFTER_MS = 60_000
 #: Rows of the index that are left at the end and erased at once.
 _LAST = 100_000
 
@@ -89,8 +92,12 @@ def set_flags(tx: WriteTx, project_id: str, *, immutable: int, deletion_protecti
 
 
 def mark_deleting(tx: WriteTx, project_id: str, now_ms: int) -> None:
-    """Begin a deletion: at once no key opens the project, and its name is free."""
+    """Begin a deletion: at once no key opens the project, and its name is free.
+
+    Should it be interrupted, a job ends it.
+    """
     tx.run("projects_mark_deleting", id=project_id, name=f"deleting {project_id}", now=now_ms)
+    jobs.add(tx, "erase", project_id, delay_ms=ERASED_AFTER_MS)
 
 
 def erase_some(tx: WriteTx, project_id: str, most: int) -> int:
@@ -111,6 +118,7 @@ def erase_last(tx: WriteTx, project_id: str) -> None:
             pass
     tx.run("spaces_delete", project_id=project_id)
     tx.run("keys_delete_of_project", project_id=project_id)
+    tx.run("jobs_of_project", project_id=project_id)
     tx.run("projects_delete", id=project_id)
 
 

@@ -224,3 +224,24 @@ CREATE TABLE figures (
     words bigint NOT NULL,
     PRIMARY KEY (space_id, kind, slot)
 ) WITH (fillfactor = 50);
+
+-- What is to be done in the background; a row goes when it is done. (kind, key): one job, however
+-- often it is asked for. run_at: not before. lease, leased_until: by whom it is being done, and for
+-- how long nobody else takes it. failed: why nobody tries any more. On Citus: on the coordinator.
+CREATE TABLE jobs (
+    kind text COLLATE "C" NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    project_id text COLLATE "C",
+    space_id bigint,
+    payload text NOT NULL,
+    run_at bigint NOT NULL,
+    attempts bigint NOT NULL DEFAULT 0,
+    leased_until bigint NOT NULL DEFAULT 0,
+    lease text NOT NULL DEFAULT '',
+    failed text,
+    created bigint NOT NULL,
+    PRIMARY KEY (kind, key)
+);
+
+CREATE INDEX jobs_by_time ON jobs (run_at) WHERE failed IS NULL;
+CREATE INDEX jobs_by_project ON jobs (project_id) WHERE project_id IS NOT NULL;

@@ -180,3 +180,23 @@ CREATE TABLE index_blocks (
     data BLOB NOT NULL,
     PRIMARY KEY (space_id, generation, number)
 ) STRICT;
+
+-- What is to be done in the background; a row goes when it is done. (kind, key): one job, however
+-- often it is asked for. run_at: not before. lease, leased_until: by whom it is being done, and for
+-- how long nobody else takes it. failed: why nobody tries any more.
+CREATE TABLE jobs (
+    kind TEXT NOT NULL,
+    key TEXT NOT NULL,
+    project_id TEXT,
+    space_id INTEGER,
+    payload TEXT NOT NULL,
+    run_at INTEGER NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    leased_until INTEGER NOT NULL DEFAULT 0,
+    lease TEXT NOT NULL DEFAULT '',
+    failed TEXT,
+    created INTEGER NOT NULL,
+    PRIMARY KEY (kind, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX jobs_by_time ON jobs (run_at) WHERE failed IS NULL;

@@ -98,7 +98,10 @@ def insert(
         DuplicateId: one of their ids is taken.
     """
     ids = [one.id or tx.runtime.ulid() for one in drafts]
-    claims.take(tx, "message", ids, fields=places)
+    if any(one.id for one in drafts):
+        claims.take(tx, "message", ids, fields=places)
+    else:
+        claims.take_new(tx, "message", ids)
     first = numbers.last_sequence - len(drafts) + 1
     new = []
     for sequence, (message_id, one) in enumerate(zip(ids, drafts, strict=True), first):

@@ -40,6 +40,12 @@ def take(tx: WriteTx, kind: Kind, ids: Sequence[str], *, fields: Sequence[str] =
         taken.remove(one)  # the same id further on is a second one
 
 
+def take_new(tx: WriteTx, kind: Kind, ids: Sequence[str]) -> None:
+    """Claim ids that have just been made: nobody has them, and none of them is waited for."""
+    project_id = tx.scope.project_id
+    tx.put("claims_put", [{"project_id": project_id, "kind": kind, "id": one} for one in ids])
+
+
 def drop(tx: WriteTx, kind: Kind, taken_id: str) -> None:
     """Give an id back when its resource is deleted."""
     tx.run("claims_drop", project_id=tx.scope.project_id, kind=kind, id=taken_id)

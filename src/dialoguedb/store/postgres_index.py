@@ -34,7 +34,7 @@ from dialoguedb.store.postgres_tokens import (
     of_facets,
     of_words,
 )
-from dialoguedb.store.protocol import Scope
+from dialoguedb.store.protocol import Row, Scope
 
 #: Rows of figures that the writers of a space share; each has its own, as far as they are few.
 SLOTS = 16
@@ -170,20 +170,11 @@ class _Writing(NamedTuple):
             self.session.queue("figures_subtract", where | {"slot": self.slot})
             if not note.same_text:
                 self._forget_vectors(where)
-        length = sum(entry.counts)
-        row = {
-            "created": entry.created,
-            "modified": entry.modified,
-            "image": int(entry.has_image),
-            "length": length,
-            "counts": entry.counts,
-            "tokens": Binary(array_of(self._tokens(entry))),
-            "facets": [written(facet) for facet in entry.facets],
-        }
+        row = row_of(entry, self.project_id, self.space_id)
         self.session.queue("entries_put", where | row)
         total = self.figures.setdefault((self.space_id, entry.kind), [0, 0])
         total[0] += 1
-        total[1] += length
+        total[1] += row["length"]
         if note.same_text:
             return
         if entry.state == PRESENT:
@@ -197,28 +188,42 @@ class _Writing(NamedTuple):
         row = {"generation": generation.number, "created": entry.created}
         self.session.queue("waiting_put", where | row)
 
-    def _tokens(self, entry: Entry) -> NDArray[np.int64]:
-        words, facets = of_words(entry.terms), of_facets(entry.facets)
-        return np.concatenate(
-            [
-                in_space(words, self.space_id),
-                in_project(words, self.project_id),
-                in_space(facets, self.space_id),
-                in_project(facets, self.project_id),
-            ]
-        )
-
     def _forget_vectors(self, where: Where) -> None:
         self.session.queue("vectors_delete", where)
         self.session.queue("waiting_delete", where)
 
     def _put_vectors(self, where: Where, vectors: bytes) -> None:
-        current = self.used.current
-        pieces = np.frombuffer(vectors, np.int8).reshape(-1, current.dimension)
-        row = where | {"generation": current.number}
-        for number, piece in enumerate(pieces):
-            vector = {"piece": number, "vector": Binary(halves_of(piece))}
-            self.session.queue("vectors_put", row | vector)
+        put_vectors(self.session, self.used.current, where, vectors)
+
+
+def row_of(entry: Entry, project_id: str, space_id: int) -> dict[str, Any]:
+    """Give the columns of an entry besides its key."""
+    words, facets = of_words(entry.terms), of_facets(entry.facets)
+    tokens = np.concatenate(
+        [
+            in_space(words, space_id),
+            in_project(words, project_id),
+            in_space(facets, space_id),
+            in_project(facets, project_id),
+        ]
+    )
+    return {
+        "created": entry.created,
+        "modified": entry.modified,
+        "image": int(entry.has_image),
+        "length": sum(entry.counts),
+        "counts": entry.counts,
+        "tokens": Binary(array_of(tokens)),
+        "facets": [written(facet) for facet in entry.facets],
+    }
+
+
+def put_vectors(session: Session, generation: Generation, where: Where, vectors: bytes) -> None:
+    """Have the vectors of a resource written; see `Entry.vectors`."""
+    pieces = np.frombuffer(vectors, np.int8).reshape(-1, generation.dimension)
+    row = where | {"generation": generation.number}
+    for number, piece in enumerate(pieces):
+        session.queue("vectors_put", row | {"piece": number, "vector": Binary(halves_of(piece))})
 
 
 def written(facet: str) -> str:
@@ -232,7 +237,7 @@ def active(session: Session) -> Generation | None:
     return Generation._make(rows[0]) if rows else None
 
 
-def used(session: Session) -> Used | None:
-    """Give the indexes that are to be written, None in a new database."""
-    found = {row[4]: Generation._make(row[:4]) for row in session.ask("index_used")}
+def used(rows: Sequence[Row]) -> Used | None:
+    """Read the rows of `index_used`; None in a new database."""
+    found = {row[4]: Generation._make(row[:4]) for row in rows}
     return Used(found[1], found.get(0)) if 1 in found else None

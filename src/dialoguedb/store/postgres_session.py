@@ -11,6 +11,7 @@ from psycopg.pq import Format, TransactionStatus
 from psycopg.types.numeric import Int8Dumper
 
 from dialoguedb.store import statements
+from dialoguedb.store.postgres_queue import Queue
 from dialoguedb.store.protocol import Param, Row
 
 #: A write sees one state, and fails when what it changes has changed since: it is run again.
@@ -46,79 +47,103 @@ def adapters() -> AdaptersMap:
 
 
 class Session:
-    """A connection, and statements that wait to travel with the next one that is waited for.
+    """A connection, and statements that wait to travel together.
 
     Each wait for the network costs as much as several statements do. So what gives no answer that
     somebody needs now goes with what does.
     """
 
-    __slots__ = ("_later", "connection")
+    __slots__ = ("_begin", "_queue", "connection")
 
     def __init__(self, connection: "psycopg.Connection[Any]") -> None:
         self.connection = connection
-        self._later: list[tuple[str, Sequence[Any]]] = []
+        self._begin: str | None = None
+        self._queue = Queue()
 
-    def later(self, sql: str, params: Sequence[Any] = ()) -> None:
-        """Have a statement run before the next one; an error comes up with that."""
-        self._later.append((sql, params))
+    # ── what waits ───────────────────────────────────────────────────────────────────────────
 
     def queue(self, statement: str, params: Mapping[str, Any]) -> None:
-        """Have a named statement run before the next one; an error comes up with that."""
+        """Have a named statement run before whatever looks at its tables; errors come up then."""
         found = statements.numbered(statements.load("postgres")[statement].sql)
-        self._later.append((found.sql, [params[name] for name in found.names]))
+        self._queue.add(found, [params[name] for name in found.names])
+
+    def later(self, sql: str, params: Sequence[Any]) -> None:
+        """Do the same with a statement `sql` as it is stored, and parameters in their order."""
+        self._queue.add(statements.numbered(sql), params)
+
+    def always(self, sql: str) -> None:
+        """Have a statement run after all that wait, and before whatever follows."""
+        self._queue.add_barrier(sql)
+
+    def flush(self) -> None:
+        """Run what waits."""
+        if self._queue or self._begin:
+            self._together(())
+
+    # ── what is waited for ───────────────────────────────────────────────────────────────────
 
     def all(self, sql: str, params: Mapping[str, Any]) -> list[Row]:
         """Run a statement and give all its rows."""
         found = statements.numbered(sql)
-        return self._fetched(found.sql, [params[name] for name in found.names]).fetchall()
-
-    def search(self, sql: str, params: Mapping[str, Any]) -> list[Row]:
-        """Run a statement that is planned for these values only, and give all its rows."""
-        self.flush()
-        found = statements.numbered(sql)
-        cursor: RawCursor[Row] = RawCursor(self.connection)
-        cursor.execute(
-            found.sql, [params[name] for name in found.names], prepare=False, binary=True
-        )
-        return cursor.fetchall()
+        return self._run(found, params).fetchall()
 
     def changed(self, sql: str, params: Mapping[str, Any]) -> tuple[list[Row], int]:
         """Run a statement; give the rows that it returns, if it does, and how many it was about."""
-        found = statements.numbered(sql)
-        cursor = self._fetched(found.sql, [params[name] for name in found.names])
+        cursor = self._run(statements.numbered(sql), params)
         rows = [] if cursor.description is None else cursor.fetchall()
         return rows, cursor.rowcount
-
-    def _fetched(self, sql: str, params: Sequence[Any]) -> "RawCursor[Row]":
-        if not self._later:
-            cursor: RawCursor[Row] = RawCursor(self.connection)
-            cursor.execute(sql, params, prepare=True, binary=True)
-            return cursor
-        return self._together([(sql, params)])[-1]
-
-    def _together(self, further: Sequence[tuple[str, Sequence[Any]]]) -> "list[RawCursor[Row]]":
-        """Send what waits and more at once; give the cursors of all."""
-        sent = [*self._later, *further]
-        self._later.clear()
-        cursors: list[RawCursor[Row]] = []
-        with self.connection.pipeline():
-            for sql, params in sent:
-                cursor: RawCursor[Row] = RawCursor(self.connection)
-                cursor.execute(sql, params, prepare=bool(params), binary=True)
-                cursors.append(cursor)
-        return cursors
 
     def ask(self, statement: str, **params: Any) -> list[Row]:
         """Run a named statement of the store's own, that is of no space, and give all its rows."""
         return self.all(statements.load("postgres")[statement].sql, params)
 
+    def ask_all(self, asked: Sequence[tuple[str, Mapping[str, Any]]]) -> list[list[Row]]:
+        """Run several named statements of the store's own at once; give the rows of each."""
+        sent = []
+        for statement, params in asked:
+            found = statements.numbered(statements.load("postgres")[statement].sql)
+            sent.append((found.sql, [params[name] for name in found.names]))
+        return [cursor.fetchall() for cursor in self._together(sent)]
+
     def many(self, sql: str, sets: Sequence[Mapping[str, Any]]) -> list[Row]:
         """Run a statement once for each set of parameters and give all its rows."""
         found = statements.numbered(sql)
         sent = [(found.sql, [params[name] for name in found.names]) for params in sets]
-        before = len(self._later)
-        cursors = self._together(sent)[before:]
+        cursors = self._together(sent)
         return [row for cursor in cursors if cursor.description for row in cursor.fetchall()]
+
+    def search(self, sql: str, params: Mapping[str, Any]) -> list[Row]:
+        """Run a statement that is planned for these values only, and give all its rows."""
+        self.flush()
+        found = statements.numbered(sql)
+        values = [params[name] for name in found.names]
+        return self._cursor().execute(found.sql, values, prepare=False, binary=True).fetchall()
+
+    def _run(self, found: statements.Numbered, params: Mapping[str, Any]) -> "RawCursor[Row]":
+        values = [params[name] for name in found.names]
+        overtakes = not self._queue.touches(found.tables)
+        if overtakes and self._begin is None:
+            return self._cursor().execute(found.sql, values, prepare=True, binary=True)
+        return self._together([(found.sql, values)], overtaking=overtakes)[-1]
+
+    def _together(
+        self, asked: Sequence[tuple[str, Sequence[Any]]], *, overtaking: bool = False
+    ) -> "list[RawCursor[Row]]":
+        """Send what waits and what is asked at once; give the cursors of what is asked."""
+        sent: list[tuple[str, Sequence[Any]]] = [] if self._begin is None else [(self._begin, ())]
+        self._begin = None
+        if not overtaking:
+            sent += self._queue.take()
+        cursors = []
+        with self.connection.pipeline():
+            for sql, params in (*sent, *asked):
+                cursor = self._cursor()
+                cursor.execute(sql, params, prepare=bool(params), binary=True)
+                cursors.append(cursor)
+        return cursors[len(sent) :]
+
+    def _cursor(self) -> "RawCursor[Row]":
+        return RawCursor(self.connection)
 
     def stream(
         self, sql: str, params: Mapping[str, Param], *, many: bool
@@ -128,22 +153,18 @@ class Session:
         Whoever stops before the end closes it.
         """
         found = statements.numbered(sql)
-        values = [params[name] for name in found.names]
         if not many:
-            yield from self._fetched(found.sql, values).fetchall()
+            yield from self._run(found, params).fetchall()
             return
         self.flush()
-        cursor: RawCursor[Row] = RawCursor(self.connection)
-        yield from cursor.stream(found.sql, values, binary=True)
+        values = [params[name] for name in found.names]
+        yield from self._cursor().stream(found.sql, values, binary=True)
 
-    def flush(self) -> None:
-        """Run what waits."""
-        if self._later:
-            self._together(())
+    # ── transactions ─────────────────────────────────────────────────────────────────────────
 
     def begin(self, how: str) -> None:
         """Begin a transaction: it travels with its first statement."""
-        self.later(how)
+        self._begin = how
 
     def commit(self, *, tell_position: bool) -> str | None:
         """Commit; give where the log of writes ends then, if that is asked for.
@@ -151,22 +172,21 @@ class Session:
         Raises:
             psycopg.Error: it has not been committed, or nobody can say.
         """
-        self.later("COMMIT")
-        further = []
+        asked: list[tuple[str, Sequence[Any]]] = [("COMMIT", ())]
         if tell_position:
-            further = [(statements.load("postgres")["position_now"].sql, ())]
-        cursors = self._together(further)
-        ended = cursors[-1 - len(further)].statusmessage
-        if ended != "COMMIT":
-            raise psycopg.errors.InFailedSqlTransaction(f"the commit ended with {ended}")
-        if not tell_position:
-            return None
-        found = cursors[-1].fetchone()
+            asked.append((statements.load("postgres")["position_now"].sql, ()))
+        committed, *told = self._together(asked)
+        if committed.statusmessage != "COMMIT":
+            raise psycopg.errors.InFailedSqlTransaction(
+                f"the commit ended with {committed.statusmessage}"
+            )
+        found = told[0].fetchone() if told else None
         return str(found[0]) if found else None
 
     def undo(self) -> None:
         """Take back what has been done; the connection is of no use if that fails."""
-        self._later.clear()
+        self._begin = None
+        self._queue.take()
         if self.connection.info.transaction_status != TransactionStatus.IDLE:
             self.connection.execute("ROLLBACK")
 

@@ -5,7 +5,6 @@ from typing import Self
 
 from dialoguedb.runtime import Runtime
 from dialoguedb.search.results import Hit
-from dialoguedb.store import statements
 from dialoguedb.store.postgres_index import EntryIndex
 from dialoguedb.store.postgres_search import Searching
 from dialoguedb.store.postgres_session import Session
@@ -46,9 +45,14 @@ class PostgresTx(BoundTx):
 
     def _insert(self, sql: str, rows: Sequence[Row]) -> None:
         self.wrote = True
-        numbered = statements.numbered(sql)
         for row in rows:
-            self._session.later(numbered.sql, row)
+            self._session.later(sql, row)
+
+    def put(self, statement: str, sets: Sequence[dict[str, Param]]) -> None:
+        """See `protocol.WriteTx`."""
+        self.wrote = True
+        for params in sets:
+            self._session.queue(statement, params)
 
     def _stream(
         self, sql: str, params: Mapping[str, Param], *, limit: int

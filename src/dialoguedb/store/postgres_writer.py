@@ -9,16 +9,16 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 
 from dialoguedb.errors import ServiceUnavailable
 from dialoguedb.runtime import chance
 from dialoguedb.store.postgres_failing import AGAIN, is_gone, translated
-from dialoguedb.store.postgres_index import used
+from dialoguedb.store.postgres_index import Used, used
 from dialoguedb.store.postgres_pool import Pool
 from dialoguedb.store.postgres_session import BEGIN_WRITE, Session
 from dialoguedb.store.postgres_tx import PostgresTx
@@ -158,8 +158,7 @@ class Writer:
             _LostError: it may have happened.
         """
         session.begin(BEGIN_WRITE)
-        indexes = used(session)
-        spaces: dict[Scope, int] = {}
+        indexes, spaces = _known(session, jobs)
         works = [self._work(session, job, spaces, alone=len(jobs) == 1) for job in jobs]
         noted = [
             (tx.scope, tx.space_id, tx.notes)
@@ -189,8 +188,7 @@ class Writer:
         Args:
             session: with the transaction.
             job: the work.
-            spaces: their numbers, as this transaction has found them: a number that is remembered
-                for longer could be of a project that is being deleted.
+            spaces: their numbers, as this transaction has found them.
             alone: whether there is no other work in it.
         """
         tx = PostgresTx(session, job.scope, self._store.runtime, self._store.index)
@@ -213,6 +211,20 @@ class Writer:
                 session.begin(BEGIN_WRITE)
             return tx, Outcome(job.token, None, translated(error))
         return tx, Outcome(job.token, result, None)
+
+
+def _known(session: Session, jobs: Sequence[Job]) -> tuple[Used | None, dict[Scope, int]]:
+    """Look up at once what works need: the indexes that are written, and the spaces that there are.
+
+    They are looked up in each transaction: a number that is remembered for longer could be of a
+    project that is being deleted.
+    """
+    scopes = list(dict.fromkeys(job.scope for job in jobs if isinstance(job.scope, Scope)))
+    asked: list[tuple[str, Mapping[str, Any]]] = [("index_used", {})]
+    asked += [("spaces_find", scope._asdict()) for scope in scopes]
+    indexes, *found = session.ask_all(asked)
+    spaces = {scope: rows[0][0] for scope, rows in zip(scopes, found, strict=True) if rows}
+    return used(indexes), spaces
 
 
 def _tell(jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> None:

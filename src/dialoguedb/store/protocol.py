@@ -103,6 +103,12 @@ class WriteTx(ReadTx, Protocol):
     def insert(self, statement: str, rows: Sequence[Row]) -> None:
         """Store rows; the first value of each is the space, the others as the statement names."""
 
+    def put(self, statement: str, sets: Sequence[dict[str, Param]]) -> None:
+        """Store rows of the catalogue, which are new; one that is not fails the work by the end.
+
+        Where statements wait for a network, these do not.
+        """
+
     def run(self, statement: str, **params: Param) -> int:
         """Run a statement that returns no rows; give the number of rows it changed."""
 

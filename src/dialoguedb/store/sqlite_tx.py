@@ -39,6 +39,10 @@ class Tx(BoundTx):
     def _insert(self, sql: str, rows: Sequence[Row]) -> None:
         self._session.insert(sql, rows)
 
+    def put(self, statement: str, sets: Sequence[dict[str, Param]]) -> None:
+        """See `protocol.WriteTx`."""
+        self._session.many(self._statements[statement].sql, sets)
+
     def _stream(
         self, sql: str, params: Mapping[str, Param], *, limit: int
     ) -> Generator[Row, None, None]:

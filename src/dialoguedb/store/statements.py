@@ -50,10 +50,19 @@ class Statement(NamedTuple):
 
 
 class Numbered(NamedTuple):
-    """A statement as PostgreSQL takes it: with `$1`, and the names of its parameters in order."""
+    """A statement as PostgreSQL takes it.
+
+    Attributes:
+        sql: with `$1`.
+        names: of its parameters in order.
+        tables: that it names, in whatever role.
+        values: of a plain INSERT: what stands before its row of values, the row, and the rest.
+    """
 
     sql: str
     names: tuple[str, ...]
+    tables: frozenset[str]
+    values: tuple[str, str, str] | None = None
 
 
 @cache
@@ -66,7 +75,40 @@ def numbered(sql: str) -> Numbered:
             names.append(found[1])
         return f"${names.index(found[1]) + 1}"
 
-    return Numbered(_PARAM.sub(number, sql), tuple(names))
+    text = _PARAM.sub(number, sql)
+    return Numbered(text, tuple(names), frozenset(_TABLE.findall(sql)), _values_of(text))
+
+
+def _values_of(sql: str) -> tuple[str, str, str] | None:
+    """Take a plain INSERT apart, if it is one that returns nothing."""
+    head, word, rest = sql.partition("VALUES (")
+    if not head.startswith("INSERT") or not word or "RETURNING" in rest:
+        return None
+    depth = 1
+    for place, sign in enumerate(rest):
+        depth += (sign == "(") - (sign == ")")
+        if not depth:
+            row, tail = "(" + rest[: place + 1], rest[place + 1 :]
+            return None if "$" in tail else (head + "VALUES ", row, tail)
+    return None
+
+
+@cache
+def with_rows(statement: Numbered, count: int) -> str:
+    """Give a plain INSERT as one of so many rows; each has its own parameters, one after another.
+
+    Args:
+        statement: with `values`.
+        count: rows, 1 or more.
+    """
+    assert statement.values is not None
+    head, row, tail = statement.values
+    each = len(statement.names)
+    rows = [
+        re.sub(r"\$(\d+)", lambda found, by=each * number: f"${int(found[1]) + by}", row)  # type: ignore[misc]
+        for number in range(count)
+    ]
+    return head + ", ".join(rows) + tail
 
 
 def renamed(sql: str, name: str, to: str) -> str:

@@ -67,6 +67,10 @@ class BoundTx(ABC):
         """Run a statement that gives nothing once for each row; values in the order of names."""
 
     @abstractmethod
+    def put(self, statement: str, sets: Sequence[dict[str, Param]]) -> None:
+        """See `protocol.WriteTx`."""
+
+    @abstractmethod
     def _stream(
         self, sql: str, params: Mapping[str, Param], *, limit: int
     ) -> Generator[Row, None, None]:

@@ -74,6 +74,9 @@ INSERT INTO claims (project_id, kind, id) VALUES (:project_id, :kind, :id)
 ON CONFLICT DO NOTHING
 RETURNING id
 
+-- claims_put --
+INSERT INTO claims (project_id, kind, id) VALUES (:project_id, :kind, :id)
+
 -- claims_drop --
 DELETE FROM claims WHERE project_id = :project_id AND kind = :kind AND id = :id
 

@@ -14,7 +14,7 @@ import psycopg
 from psycopg import errors, sql
 
 from dialoguedb.errors import StoreError
-from dialoguedb.store import statements
+from dialoguedb.store import row_security, statements
 from dialoguedb.store.postgres_failing import one_line
 from dialoguedb.store.postgres_pool import SCHEMA, SEARCH, Address
 
@@ -42,7 +42,8 @@ _VALUES = {
 #: Statements over user data that no single node can answer, and why that must be.
 SEVERAL_NODES = {
     "erase_": "a project's spaces are on all nodes; it is erased in steps, and rarely",
-    "index_": "upkeep and project-wide search: over the spaces of a project, or all",
+    "index_": "what all spaces come to, for a progress bar or a metric",
+    "copy_": "ids of a project are on all nodes; they are copied once",
 }
 
 
@@ -90,23 +91,17 @@ def check(connection: Connection, address: Address) -> None:
             f"the database {address.shown} has Citus {version}; DialogueDB needs {least} or newer "
             "(older ones do not keep the isolation of transactions). Nothing was changed"
         )
-    if row_secured(connection):
+    if row_security.is_on(connection):
         raise StoreError(
             f"the database {address.shown} has row-level security, whose setting does not reach "
-            "the nodes of Citus; remove it (dialoguedb migrate --no-row-level-security) before. "
-            "Nothing was changed"
+            "the nodes of Citus; turn it off on each table (ALTER TABLE … DISABLE ROW LEVEL "
+            "SECURITY) before. Nothing was changed"
         )
 
 
-def row_secured(connection: Connection) -> bool:
-    """Tell whether any table of user data has row-level security."""
-    found = _rows(
-        connection,
-        "SELECT 1 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace "
-        "WHERE n.nspname = %s AND c.relrowsecurity LIMIT 1",
-        SCHEMA,
-    )
-    return bool(found)
+def is_distributed(connection: Connection) -> bool:
+    """Tell whether the tables are distributed: then new ones are to be, too."""
+    return has_citus(connection) and _ANCHOR in placed(connection)
 
 
 def planned(tables: set[str]) -> list[Spread]:

@@ -4,7 +4,7 @@ Ten servers may start at once: one migrates under a lock of the database, the ot
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +13,7 @@ from psycopg import errors, sql
 
 from dialoguedb.errors import StoreError
 from dialoguedb.runtime import Runtime
-from dialoguedb.store import ledger
+from dialoguedb.store import distributing, ledger, row_security
 from dialoguedb.store.postgres_failing import one_line, unopened
 from dialoguedb.store.postgres_pool import SCHEMA, Address, connect
 
@@ -134,9 +134,18 @@ def _check_role(connection: Connection, address: Address, role: str) -> None:
 
 
 def bring_up_to_date(
-    connection: Connection, address: Address, runtime: Runtime, *, role: str, contract: bool
+    connection: Connection,
+    address: Address,
+    runtime: Runtime,
+    *,
+    role: str,
+    contract: bool,
+    distribute: bool = False,
+    secure: bool = False,
 ) -> list[str]:
     """Apply the migrations that the database has not had, and give the role what it needs.
+
+    Where tables are distributed or have their rows secured, new ones get the same.
 
     Args:
         connection: as one who may change the schema.
@@ -144,6 +153,8 @@ def bring_up_to_date(
         runtime: the clock.
         role: what servers work as.
         contract: also apply steps that take something away from servers of the release before.
+        distribute: distribute the tables, too.
+        secure: secure their rows, too.
     Returns: a line for each thing that was done.
     Raises:
         StoreError: something is not allowed; what has been done before stays.
@@ -158,6 +169,10 @@ def bring_up_to_date(
                 _apply(connection, step, runtime)
                 done.append(f"schema {step.number} ({step.name.replace('_', ' ')})")
             done += _grant(connection, address, role)
+            if distribute or distributing.is_distributed(connection):
+                done += distributing.distribute(connection, address, role)
+            if secure or row_security.is_on(connection):
+                done += row_security.secure(connection, address, role)
     except errors.InsufficientPrivilege as error:
         raise StoreError(
             f"{connection.info.user} may not bring {address.shown} up to date "
@@ -319,10 +334,19 @@ def migrate(
         StoreError: it cannot be done; the message says why and what to do.
     """
     address = Address.of(db)
-    further: list[Callable[[Connection, Address], list[str]]] = [ensure_graphs]
     with administered(address) as connection:
+        if distribute:
+            distributing.check(connection, address)
+        if row_level_security:
+            row_security.check(connection, address)
         is_current(connection, address)
-        done = bring_up_to_date(connection, address, runtime or Runtime(), role=role, contract=True)
-        for act in further:
-            done += act(connection, address)
-    return done
+        done = bring_up_to_date(
+            connection,
+            address,
+            runtime or Runtime(),
+            role=role,
+            contract=True,
+            distribute=distribute,
+            secure=row_level_security,
+        )
+        return done + ensure_graphs(connection, address)

@@ -43,7 +43,7 @@ VALUES (:hash, :id, :project_id, :name, :hint, :created, :admin)
 -- keys_list --
 SELECT k.id, k.project_id, k.name, k.hint, k.created, k.revoked, k.admin
 FROM keys AS k JOIN projects AS p ON p.id = k.project_id
-WHERE p.deleting IS NULL AND (:project_id IS NULL OR k.project_id = :project_id)
+WHERE p.deleting IS NULL AND (CAST(:project_id AS TEXT) IS NULL OR k.project_id = :project_id)
 ORDER BY k.created, k.id
 
 -- keys_find --

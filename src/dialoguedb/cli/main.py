@@ -8,6 +8,7 @@ import typer
 
 from dialoguedb import __version__
 from dialoguedb.cli import (
+    copy,
     dialogues,
     exporting,
     importing,
@@ -28,7 +29,7 @@ from dialoguedb.cli.output import Output, complain
 from dialoguedb.errors import DialogueDBError
 
 #: Commands that work on a database as a whole, also where data commands use a server.
-_ON_DATABASES = ("serve", "migrate", "doctor", "verify", "reindex", "project", "key")
+_ON_DATABASES = ("serve", "copy", "migrate", "doctor", "verify", "reindex", "project", "key")
 
 app = typer.Typer(
     name="dialoguedb",
@@ -48,6 +49,7 @@ app.command("export", epilog=EPILOG)(exporting.export)
 app.command("import", epilog=EPILOG)(importing.import_)
 app.command("stats", epilog=EPILOG)(stats.stats)
 app.command("serve")(serve.serve)
+app.command("copy")(copy.copy)
 app.command("migrate")(migrate.migrate)
 app.command("doctor")(migrate.doctor)
 app.command("verify")(index.verify_index)
@@ -94,6 +96,8 @@ def root(
                 raise typer.BadParameter(
                     f"{ctx.invoked_subcommand} does not take {option}: it works on a database, --db"
                 )
+    if ctx.invoked_subcommand == "copy" and (db is not None or db_key_file is not None):
+        raise typer.BadParameter("copy does not take --db: name both databases after it")
     chosen = {name: value for name, value in ctx.params.items() if value is not None}
     chosen.pop("version", None)
     ctx.default_map = _for_all(ctx.command, chosen)

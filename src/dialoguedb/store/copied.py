@@ -50,9 +50,7 @@ class Table(NamedTuple):
         """Give the key of a row."""
         return tuple(row[column] for column in self.at)
 
-    def read(
-        self, tx: ReadTx, project_id: str, after: Place, limit: int
-    ) -> tuple[list[Row], bool]:
+    def read(self, tx: ReadTx, project_id: str, after: Place, limit: int) -> tuple[list[Row], bool]:
         """Read rows behind a place, `limit` or 8 MiB at most, and tell whether there are more."""
         where = dict(zip(self.key, after, strict=True))
         if self.texts is not None:

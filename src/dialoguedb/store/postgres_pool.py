@@ -103,6 +103,42 @@ def connect(
     return connection
 
 
+class _Places:
+    """So many places, handed to those who wait in the order in which they came.
+
+    A semaphore gives a place to whoever asks first after it is free: with more threads than places
+    some would wait for ever.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._waiting: deque[threading.Lock] = deque()
+        self._guard = threading.Lock()
+
+    def take(self, wait_s: float) -> bool:
+        with self._guard:
+            if self._count and not self._waiting:
+                self._count -= 1
+                return True
+            turn = threading.Lock()
+            turn.acquire()
+            self._waiting.append(turn)
+        if turn.acquire(timeout=wait_s):
+            return True
+        with self._guard:
+            if turn not in self._waiting:
+                return True  # it came at the last moment
+            self._waiting.remove(turn)
+            return False
+
+    def give_back(self) -> None:
+        with self._guard:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._count += 1
+
+
 class Pool:
     """Up to so many connections of one kind. Safe from several threads.
 
@@ -123,7 +159,7 @@ class Pool:
         self._role = role
         self._wait_s = wait_s
         self._free: deque[Session] = deque()
-        self._places = threading.BoundedSemaphore(size)
+        self._places = _Places(size)
         self._closed = False
 
     def take(self) -> Session:
@@ -133,7 +169,7 @@ class Pool:
             ServiceUnavailable: all are busy, for as long as one waits.
             psycopg.OperationalError: the database cannot be reached.
         """
-        if not self._places.acquire(timeout=self._wait_s):
+        if not self._places.take(self._wait_s):
             raise ServiceUnavailable("All connections to the database are busy; try again")
         try:
             while self._free:
@@ -143,7 +179,7 @@ class Pool:
                 session.close()
             return Session(connect(self.address, role=self._role, statement_s=self._wait_s))
         except BaseException:
-            self._places.release()
+            self._places.give_back()
             raise
 
     def give_back(self, session: Session) -> None:
@@ -152,7 +188,7 @@ class Pool:
             self._free.append(session)
         else:
             session.close()
-        self._places.release()
+        self._places.give_back()
 
     def forget(self) -> None:
         """Close those that nobody uses: one has failed, and they may be as old."""

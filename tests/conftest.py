@@ -67,6 +67,12 @@ def long_round(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--all"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _state_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep what servers put into the user's home out of there: certificates, for example."""
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+
+
 @pytest.fixture(scope="session")
 def grounds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grounds]:
     """Where databases come from, and a shared server for each engine."""

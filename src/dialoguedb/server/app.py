@@ -62,7 +62,8 @@ def _carrier(settings: Settings, store: Store, loop: asyncio.AbstractEventLoop) 
     return ThreadedCarrier(
         store,
         loop,
-        threads=settings.db_connections,
+        # Half of the connections or a few less write; more threads would only wait for the others.
+        threads=settings.db_connections // 2 + 1,
         timeout_s=settings.db_timeout_seconds,
         replica=settings.replica is not None,
     )

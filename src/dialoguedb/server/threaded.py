@@ -3,16 +3,19 @@
 import asyncio
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from dialoguedb.engine import Task
 from dialoguedb.errors import ServiceUnavailable
 from dialoguedb.server.carrier import POOL_THREADS, Question, settle
-from dialoguedb.store.protocol import Job, Outcome, ReadWork, Snapshot, Store, T
+from dialoguedb.server.readers import Act, Readers, Sight
+from dialoguedb.store.protocol import Job, Outcome, Store, T
 
 #: How much longer a write is waited for than the store itself waits: what the store says of it is
 #: more exact, and only a store that says nothing is not waited for.
 _GRACE_S = 2.0
+Asked = tuple[Question[Any], "asyncio.Future[Any]"]
 
 
 class ThreadedCarrier:
@@ -24,7 +27,7 @@ class ThreadedCarrier:
     Writes go to the store as they come; it groups them, and runs several groups at once.
 
     Where a database does not answer, a request ends with 503 after the time-out. Its thread goes
-    on to wait, for as long as the store lets it; so short tasks have threads of their own.
+    on to wait, for as long as the store lets it.
     """
 
     def __init__(
@@ -51,21 +54,21 @@ class ThreadedCarrier:
         self._replica = replica
         self._in_turn = False
         self._writes: list[Job] = []
-        self._questions: dict[Hashable, tuple[ReadWork[Any], asyncio.Future[Any]]] = {}
+        self._asked: dict[Hashable, Asked] = {}
         #: What answers questions; the loop itself holds its tasks only weakly.
         self._answering: set[asyncio.Task[None]] = set()
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="dialoguedb-reader")
-        self._long = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="dialoguedb-pool")
+        self._readers = Readers(store, loop, threads)
+        self._pool = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="dialoguedb-pool")
 
     async def apart(self, act: Callable[..., T], *args: Any) -> T:
         """See `Carrier`; it takes as long as it takes."""
-        return await self._loop.run_in_executor(self._long, act, *args)
+        return await self._loop.run_in_executor(self._pool, act, *args)
 
     async def ask(self, act: Callable[[], T]) -> T:
         """See `Carrier`."""
-        return await self._hop(act)
+        return await self._hop(lambda _: act())
 
-    async def _hop(self, act: Callable[..., T], *args: Any) -> T:
+    async def _hop(self, act: Act[T]) -> T:
         """Run something short in a thread.
 
         Raises:
@@ -73,17 +76,17 @@ class ThreadedCarrier:
         """
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await self._loop.run_in_executor(self._pool, act, *args)
+                return await self._readers.submit(act)
         except TimeoutError:
             raise ServiceUnavailable("The database did not answer in time; try again") from None
 
     async def look_up(self, question: Question[T]) -> T:
         """See `Carrier`; those of one turn of the loop share a hop and a snapshot."""
-        if question.key in self._questions:
-            _, future = self._questions[question.key]
+        if question.key in self._asked:
+            _, future = self._asked[question.key]
         else:
             future = self._loop.create_future()
-            self._questions[question.key] = question.work, future
+            self._asked[question.key] = question, future
             self._begin_turn()
         # Many may wait for it: that one of them leaves must not end it for the others.
         found: T = await asyncio.shield(future)
@@ -92,7 +95,7 @@ class ThreadedCarrier:
     async def read(self, task: Task[T], *, after: str | None = None) -> T:
         """See `Carrier`; one that is not short takes as long as it takes."""
         if task.short:
-            return await self._hop(self._read, task, after)
+            return await self._hop(lambda _: self._read(task, after))
         return await self.apart(self._read, task, after)
 
     def _read(self, task: Task[T], after: str | None) -> T:
@@ -106,28 +109,26 @@ class ThreadedCarrier:
         after: str | None = None,
     ) -> T:
         """See `Carrier`; one hop does all, if the task is short."""
-        act = self._look_up_and_read
-        long, found = await self._hop(act, question.work, prepare, given, after)
+        long, found = await self._hop(
+            partial(self._look_up_and_read, question, prepare, given, after)
+        )
         return found if long is None else await self.apart(self._read, long, after)
 
     def _look_up_and_read(
         self,
-        opening: ReadWork[Any],
+        question: Question[Any],
         prepare: Callable[..., Task[T]],
         given: tuple[Any, ...],
         after: str | None,
+        sight: Sight,
     ) -> tuple[Task[T] | None, Any]:
         """Give the task if it is long, else what it has read."""
-        snapshot: Snapshot = self.store.snapshot()
-        try:
-            task = prepare(*given, snapshot.read(None, opening))
-            if not task.short:
-                return task, None
-            if not self._replica:
-                return None, snapshot.read(task.scope, task.work)
-        finally:
-            snapshot.close()
-        return None, self._read(task, after)
+        task = prepare(*given, sight.answer(question))
+        if not task.short:
+            return task, None
+        if self._replica:
+            return None, self._read(task, after)
+        return None, sight.snapshot().read(task.scope, task.work)
 
     async def write(self, task: Task[T], *, short: bool = True) -> T:
         """See `Carrier`."""
@@ -159,30 +160,22 @@ class ThreadedCarrier:
                 self.store.submit(writes)
             except Exception as error:  # noqa: BLE001 - it belongs to those who wait for an answer
                 settle([Outcome(job.token, None, error) for job in writes])
-        if self._questions:
-            questions, self._questions = self._questions, {}
-            answering = self._loop.create_task(self._answer(questions))
+        if self._asked:
+            asked, self._asked = self._asked, {}
+            answering = self._loop.create_task(self._answer(asked))
             self._answering.add(answering)
             answering.add_done_callback(self._answering.discard)
 
-    async def _answer(
-        self, questions: Mapping[Hashable, tuple[ReadWork[Any], asyncio.Future[Any]]]
-    ) -> None:
+    async def _answer(self, asked: Mapping[Hashable, Asked]) -> None:
         """Answer the questions of one turn."""
-        futures = [future for _, future in questions.values()]
+        questions = [question for question, _ in asked.values()]
+        futures = [future for _, future in asked.values()]
         try:
-            found = await self._hop(self._look_up, [work for work, _ in questions.values()])
+            found = await self._hop(lambda sight: [sight.answer(one) for one in questions])
         except Exception as error:  # noqa: BLE001 - it belongs to those who wait for an answer
             settle([Outcome(future, None, error) for future in futures])
         else:
             settle([Outcome(*each, None) for each in zip(futures, found, strict=True)])
-
-    def _look_up(self, works: Sequence[ReadWork[Any]]) -> list[Any]:
-        snapshot = self.store.snapshot()
-        try:
-            return [snapshot.read(None, work) for work in works]
-        finally:
-            snapshot.close()
 
     def _done(self, outcomes: Sequence[Outcome]) -> None:
         self._loop.call_soon_threadsafe(settle, outcomes)
@@ -190,5 +183,5 @@ class ThreadedCarrier:
     def close(self) -> None:
         """See `Carrier`."""
         self._end_turn()
+        self._readers.close(self._timeout_s)
         self._pool.shutdown()
-        self._long.shutdown()

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from dialoguedb.errors import DialogueDBError
-from dialoguedb.store.protocol import ReadTx, Reach, Store, T, WriteTx, WriteWork
+from dialoguedb.store.protocol import Reach, ReadTx, Scope, Store, T, WriteTx, WriteWork
 
 #: Characters of the reason why a job is given up.
 _LONGEST_REASON = 500
@@ -134,6 +134,12 @@ def retry(tx: WriteTx, kind: str, key: str) -> bool:
 def every(tx: ReadTx) -> list[Listed]:
     """Give all jobs, the oldest first."""
     return [Listed._make(row) for row in tx.all("jobs_list", now=_now(tx))]
+
+
+def scope_of(tx: ReadTx, space_id: int) -> Scope | None:
+    """Give the scope of a space; None when its project is gone, or is being deleted."""
+    row = tx.one("jobs_space", space_id=space_id)
+    return None if row is None else Scope(*row)
 
 
 def on_newest(store: Store, scope: Reach, work: WriteWork[T]) -> T:

@@ -23,6 +23,7 @@ from dialoguedb.search.entries import (
     Entry,
 )
 from dialoguedb.search.indexer import Indexer, Note
+from dialoguedb.store import backlog
 from dialoguedb.store.asking import Asker
 from dialoguedb.store.embedders import Embedders
 from dialoguedb.store.postgres_session import Binary, Session
@@ -125,13 +126,18 @@ class EntryIndex:
         inline = embedder is not None and embedder.inline and generation.dimension > 0
         made = iter(Indexer(embedder.embed if embedder and inline else None).entries(noted))
         figures: Figures = {}
+        behind: set[tuple[int, str]] = set()
         for scope, space_id, notes in works:
-            writing = _Writing(session, used, scope.project_id, space_id, figures, self._slot)
+            writing = _Writing(
+                session, used, scope.project_id, space_id, figures, behind, self._slot
+            )
             for note in notes:
                 writing.write(note, next(made))
         for (space_id, kind), (texts, words) in sorted(figures.items()):
             where = {"space": space_id, "kind": kind, "slot": self._slot}
             session.queue("figures_add", {**where, "texts": texts, "words": words})
+        for space_id, project_id in sorted(behind):
+            backlog.expect(session, project_id, space_id, generation.number)
 
 
 class _Writing(NamedTuple):
@@ -142,6 +148,7 @@ class _Writing(NamedTuple):
     project_id: str
     space_id: int
     figures: Figures
+    behind: set[tuple[int, str]]
     slot: int
 
     def write(self, note: Note, entry: Entry) -> None:
@@ -181,6 +188,7 @@ class _Writing(NamedTuple):
             self._put_vectors(where, entry.vectors)
         elif entry.state == PENDING:
             self._wait(where, self.used.current, entry)
+            self.behind.add((self.space_id, self.project_id))
         if entry.state != NO_TEXT and self.used.building is not None:
             self._wait(where, self.used.building, entry)
 

@@ -2,9 +2,12 @@
 
 from typing import NamedTuple
 
-from dialoguedb.store.protocol import WriteTx
+from dialoguedb.store import jobs
+from dialoguedb.store.protocol import ReadTx, Scope, WriteTx
 
 KEPT_MS = 24 * 60 * 60 * 1000
+#: Spaces that are named at once.
+_SPACES = 1_000
 
 
 class Reply(NamedTuple):
@@ -24,3 +27,15 @@ def keep(tx: WriteTx, key: str, reply: Reply, now_ms: int) -> None:
     """Remember what the key made, and forget what is too old in this space."""
     tx.run("replies_forget", since=now_ms - KEPT_MS)
     tx.run("replies_put", key=key, hash=reply.hash, made=reply.made, now=now_ms)
+
+
+def outdated(tx: ReadTx, since_ms: int) -> list[Scope]:
+    """Name spaces that remember what was made before a time; some of them, if they are many."""
+    rows = tx.all("index_outdated", since=since_ms, most=_SPACES)
+    found = (jobs.scope_of(tx, row[0]) for row in rows)
+    return [scope for scope in found if scope is not None]
+
+
+def forget(tx: WriteTx, since_ms: int, most: int) -> int:
+    """Forget up to `most` of what was made before a time; give how many that were."""
+    return tx.run("replies_forget_some", since=since_ms, most=most)

@@ -34,3 +34,8 @@ FROM jobs ORDER BY created, kind, key
 -- jobs_of_project --
 -- What is still to be done for a project that has been erased, and the erasing itself.
 DELETE FROM jobs WHERE project_id = :project_id OR (kind = 'erase' AND key = :project_id)
+
+-- jobs_space --
+-- The space that a job is about, unless its project is being deleted.
+SELECT s.project_id, s.namespace FROM spaces AS s JOIN projects AS p ON p.id = s.project_id
+WHERE s.id = :space_id AND p.deleting IS NULL

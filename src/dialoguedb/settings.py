@@ -75,6 +75,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             description="Processes that serve, on one address; more than one needs PostgreSQL.",
         ),
     ] = 1
+    jobs: Annotated[
+        bool,
+        Meta(
+            description="On PostgreSQL, do background jobs in the server too; off where "
+            "`dialoguedb work` runs."
+        ),
+    ] = True
     host: Annotated[str, Meta(description="The address to listen on.")] = "127.0.0.1"
     port: Annotated[
         int, Meta(ge=0, le=65535, description="The port to listen on; 0 takes a free one.")

@@ -22,6 +22,7 @@ from dialoguedb.cli import (
     serve,
     stats,
     tailing,
+    work,
 )
 from dialoguedb.cli.database import ApiKey, BaseUrl, CaFile, DbFile, InProject, KeyFile
 from dialoguedb.cli.failing import EPILOG
@@ -29,7 +30,17 @@ from dialoguedb.cli.output import Output, complain
 from dialoguedb.errors import DialogueDBError
 
 #: Commands that work on a database as a whole, also where data commands use a server.
-_ON_DATABASES = ("serve", "copy", "migrate", "doctor", "verify", "reindex", "project", "key")
+_ON_DATABASES = (
+    "serve",
+    "work",
+    "copy",
+    "migrate",
+    "doctor",
+    "verify",
+    "reindex",
+    "project",
+    "key",
+)
 
 app = typer.Typer(
     name="dialoguedb",
@@ -50,6 +61,7 @@ app.command("import", epilog=EPILOG)(importing.import_)
 app.command("stats", epilog=EPILOG)(stats.stats)
 app.command("serve")(serve.serve)
 app.command("copy")(copy.copy)
+app.command("work")(work.work)
 app.command("migrate")(migrate.migrate)
 app.command("doctor")(migrate.doctor)
 app.command("verify")(index.verify_index)

@@ -28,6 +28,7 @@ def serve(
     db_connections: Annotated[int | None, _option("db_connections", default="8")] = None,
     db_timeout_seconds: Annotated[int | None, _option("db_timeout_seconds", default="10")] = None,
     workers: Annotated[int | None, _option("workers", default="1")] = None,
+    jobs: Annotated[bool | None, _option("jobs", "--jobs/--no-jobs", default="on")] = None,
     tls_cert: Annotated[str | None, _option("tls_cert")] = None,
     tls_key: Annotated[str | None, _option("tls_key")] = None,
     tls_self_signed: Annotated[bool | None, _option("tls_self_signed", "--tls-self-signed")] = None,

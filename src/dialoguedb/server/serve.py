@@ -17,6 +17,7 @@ from dialoguedb.server.workers import supervise
 from dialoguedb.settings import Settings, is_file
 from dialoguedb.store.protocol import Store
 from dialoguedb.store.waiting import filled
+from dialoguedb.worker.beside import alongside
 
 _BACKLOG = 2048
 _BIND_HINTS = {
@@ -63,7 +64,7 @@ def run(settings: Settings, announce: Callable[[Listening], None]) -> None:
             announce(_told(settings, store, listener))
 
         if settings.workers == 1:
-            with filled(store):
+            with filled(store), alongside(settings):
                 serve(settings, store, listener, tell)
             return
         pair_of(settings, store)  # what is still to be made is made once

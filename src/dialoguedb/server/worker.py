@@ -20,6 +20,7 @@ from dialoguedb.settings import Settings
 from dialoguedb.store.opening import Service, open_store, opener
 from dialoguedb.store.protocol import Store
 from dialoguedb.store.waiting import filled
+from dialoguedb.worker.beside import alongside
 
 
 class Told(msgspec.Struct):
@@ -55,6 +56,7 @@ def work(settings: Settings, listener_fd: int, board_fd: int, number: int, out: 
         closing(socket.socket(fileno=listener_fd)) as listener,
         closing(opened(settings, make=False)) as store,
         filled(store),
+        alongside(settings),
     ):
         serve(
             settings,

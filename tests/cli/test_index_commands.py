@@ -106,7 +106,7 @@ def change(db: Path, sql: str) -> None:
 
 
 def test_only_the_first_differences_are_told_one_by_one(db: Path) -> None:
-    """The others are counted; blocks of what was erased are, too."""
+    """The others are counted; parts of what was erased are, too."""
     store = open_store(str(db))
     tenant = Tenant(store, "two")
     for number in range(30):
@@ -118,7 +118,7 @@ def test_only_the_first_differences_are_told_one_by_one(db: Path) -> None:
     assert done.returncode == 1
     assert len(done.stdout.splitlines()) == 21
     assert "… and 11 more" in done.stdout
-    assert "31 of 13 resources differ and 1 blocks belong to no project" in done.stderr
+    assert "31 of 13 resources differ and 1 parts of the index belong to no project" in done.stderr
 
 
 def test_verify_is_not_misled_by_writes(serve: Serve) -> None:

@@ -7,9 +7,9 @@ import apsw
 import pytest
 
 from dialoguedb.search import blocks
+from dialoguedb.store.differing import Report
 from dialoguedb.store.rebuilding import rebuild
 from dialoguedb.store.sqlite import SqliteStore
-from dialoguedb.store.verifying import Report
 from dialoguedb.store.waiting import Filling
 from searching import Hashing, Tenant, checked, opened, pack_all, reading
 

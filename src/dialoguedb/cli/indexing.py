@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from typing import Any
 
 import typer
 from rich.console import Console
@@ -21,13 +20,9 @@ from dialoguedb.embed import Embedder, EmbedderUnavailable
 from dialoguedb.embed.patient import Patience, Patient, Told
 from dialoguedb.errors import AdminError
 from dialoguedb.settings import Settings
-from dialoguedb.store import rebuilding
-from dialoguedb.store.index import Generation, SearchIndex, active
+from dialoguedb.store.differing import Report
+from dialoguedb.store.index_tools import IndexTools, InUse, tools_of
 from dialoguedb.store.opening import open_store, opener
-from dialoguedb.store.session import Session
-from dialoguedb.store.sqlite import SqliteStore
-from dialoguedb.store.verifying import Report, verify
-from dialoguedb.store.waiting import Filling
 
 
 def verify_index(settings: Settings) -> None:
@@ -36,10 +31,10 @@ def verify_index(settings: Settings) -> None:
     Raises:
         typer.Exit: it is not equal.
     """
-    with closing(_opened(settings)) as store:
-        total = _with_reading(store, lambda session: rebuilding.standing(session, "")).total
+    with _tools(settings) as tools:
+        total = tools.standing("").total
         with _progress("comparing", total) as (done, _):
-            report = verify(store, SearchIndex(opener(settings), settings.embedder), done=done)
+            report = tools.verify(done=done)
     _tell(report)
     if not report.equal:
         raise typer.Exit(1)
@@ -61,7 +56,7 @@ def _tell(report: Report) -> None:
         typer.echo(f"… and {report.differing - len(report.first)} more")
     parts = [f"{report.differing} of {report.checked} resources differ"]
     if report.strays:
-        parts.append(f"{report.strays} blocks belong to no project")
+        parts.append(f"{report.strays} parts of the index belong to no project")
     complain(
         f"the search index is not what is stored: {' and '.join(parts)}. "
         "`dialoguedb reindex --repair` makes it anew"
@@ -74,14 +69,14 @@ def reindex(settings: Settings, *, repair: bool) -> None:
     Raises:
         typer.Exit: it was stopped by Ctrl-C.
     """
-    with closing(_opened(settings)) as store:
-        current = _with_reading(store, active)
+    with _tools(settings) as tools:
+        current = tools.in_use()
         if current is None:
             raise AdminError("the database has no search index; a server makes one when it starts")
-        wanted = _setting_of(current) if repair else settings.embedder
+        wanted = current.setting if repair else settings.embedder
         try:
             with closing(opener(settings)(wanted)) as made:
-                _move(store, current, made, repair=repair)
+                _move(tools, current, made, repair=repair)
         except KeyboardInterrupt:
             complain(
                 "stopped. What has been built is kept, and searches go on as before; "
@@ -90,35 +85,32 @@ def reindex(settings: Settings, *, repair: bool) -> None:
             raise typer.Exit(INTERRUPTED) from None
 
 
-def _move(store: SqliteStore, current: Generation, embedder: Embedder, *, repair: bool) -> None:
-    if not repair and rebuilding.is_current(current, embedder.name):
-        given_up = _with_reading(store, lambda session: rebuilding.give_up(store, session))
+def _move(tools: IndexTools, current: InUse, embedder: Embedder, *, repair: bool) -> None:
+    if not repair and current.is_by(embedder.name):
+        given_up = tools.give_up()
         typer.echo(f"Nothing to do: the search index is by {embedder.name} already.")
         if given_up:
             typer.echo("A move to another embedder that had begun is given up.")
     else:
-        _build(store, embedder)
+        _build(tools, embedder)
         typer.echo(f"The search index is by {embedder.name} now.")
-    refused = _fill(store)
+    refused = _fill(tools)
     if refused:
         typer.echo(f"{refused} resources are found by their words alone: their text was refused.")
 
 
-def _build(store: SqliteStore, embedder: Embedder) -> None:
-    def work(session: Session) -> None:
-        total, built = rebuilding.standing(session, embedder.name)
-        if built:
-            typer.echo(f"Going on after {built} of {total} resources.")
-        with _progress("indexing", total, built) as (done, told):
-            rebuilding.rebuild(store, session, Patient(embedder, told), done=done)
-
-    _with_reading(store, work)
+def _build(tools: IndexTools, embedder: Embedder) -> None:
+    total, built = tools.standing(embedder.name)
+    if built:
+        typer.echo(f"Going on after {built} of {total} resources.")
+    with _progress("indexing", total, built) as (done, told):
+        tools.rebuild(Patient(embedder, told), done=done)
 
 
-def _fill(store: SqliteStore) -> int:
+def _fill(tools: IndexTools) -> int:
     """Make the vectors of what was written during the cut-over; tell how many are refused."""
-    filling = Filling(store)
-    waiting = store.with_session(lambda session: len(store.index.waiting(session, 2**31)))
+    filling = tools.filling()
+    waiting = filling.waiting()
     if not waiting:
         return 0
     with _progress("embedding", waiting) as (done, told):
@@ -132,27 +124,21 @@ def _fill(store: SqliteStore) -> int:
             else:
                 patience.rewarded()
                 done(worked)
-    return len(filling.refused)
+    return filling.refused
 
 
-def _setting_of(current: Generation) -> str:
-    return "static" if current.embedder.startswith("static:") else current.embedder
-
-
-def _opened(settings: Settings) -> SqliteStore:
-    return open_store(
+@contextmanager
+def _tools(settings: Settings) -> Iterator[IndexTools]:
+    """Open the database, and the tools for its index."""
+    store = open_store(
         settings.db,
         key_file=settings.db_key_file,
         make=False,
         embedder=settings.embedder,
         open_embedder=opener(settings),
     )
-
-
-def _with_reading(store: SqliteStore, act: Callable[[Session], Any]) -> Any:
-    """Do something with a connection that reads, in no transaction."""
-    with closing(Session(store.file.open_reader())) as session:
-        return act(session)
+    with closing(store), closing(tools_of(store, opener(settings))) as tools:
+        yield tools
 
 
 @contextmanager

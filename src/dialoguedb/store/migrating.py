@@ -282,6 +282,17 @@ def graph_index(connection: Connection, generation: int, dimension: int) -> None
     )
 
 
+def drop_graph(connection: Connection, generation: int) -> None:
+    """Drop the graph of an index that is not used any more, if it is there.
+
+    Args:
+        connection: as the owner, in no transaction.
+        generation: the index.
+    """
+    name = sql.Identifier(SCHEMA, f"vectors_graph_{generation}")
+    connection.execute(sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(name))
+
+
 def ensure_graphs(connection: Connection, address: Address) -> list[str]:
     """Make the graphs that are missing of the indexes that there are.
 

@@ -204,10 +204,10 @@ class _Writing(NamedTuple):
         put_vectors(self.session, self.used.current, where, vectors)
 
 
-def row_of(entry: Entry, project_id: str, space_id: int) -> dict[str, Any]:
-    """Give the columns of an entry besides its key."""
+def tokens_of(entry: Entry, project_id: str, space_id: int) -> NDArray[np.int64]:
+    """Give the tokens of an entry: of each word two in two rows, then of each facet likewise."""
     words, facets = of_words(entry.terms), of_facets(entry.facets)
-    tokens = np.concatenate(
+    return np.concatenate(
         [
             in_space(words, space_id),
             in_project(words, project_id),
@@ -215,6 +215,11 @@ def row_of(entry: Entry, project_id: str, space_id: int) -> dict[str, Any]:
             in_project(facets, project_id),
         ]
     )
+
+
+def row_of(entry: Entry, project_id: str, space_id: int) -> dict[str, Any]:
+    """Give the columns of an entry besides its key."""
+    tokens = tokens_of(entry, project_id, space_id)
     return {
         "created": entry.created,
         "modified": entry.modified,

@@ -10,16 +10,17 @@ from typing import NamedTuple
 
 import msgspec
 
-from dialoguedb.embed import Embedder, EmbedderRefused
+from dialoguedb.embed import Embedder
 from dialoguedb.errors import AdminError
 from dialoguedb.search import analyser
 from dialoguedb.search.blocks import Block, encode_block, pack
 from dialoguedb.search.entries import DELETE, MESSAGE, VECTORS, Entry, Key
 from dialoguedb.search.indexer import Indexer, Note
 from dialoguedb.search.parts import decode_part, log_of
-from dialoguedb.store.index import Generation
+from dialoguedb.store.index_tools import Progress, Standing
 from dialoguedb.store.packing import STEP
 from dialoguedb.store.protocol import Param, ReadTx, Scope, Store, WriteTx
+from dialoguedb.store.refusing import without_refused
 from dialoguedb.store.session import Session
 from dialoguedb.store.walking import Position, note_of, walk
 
@@ -27,8 +28,6 @@ from dialoguedb.store.walking import Position, note_of, walk
 _FEW = 256
 #: Blocks of an old index that go in one step.
 _DROPPED_AT_ONCE = 16
-
-Progress = Callable[[int], None]
 
 
 class _Building(NamedTuple):
@@ -42,18 +41,6 @@ class _Building(NamedTuple):
     progress: str
 
 
-class Rebuilding(NamedTuple):
-    """What there is to do, and what has been done.
-
-    Attributes:
-        total: resources in the store when it was asked.
-        built: how many an index that is being built holds.
-    """
-
-    total: int
-    built: int
-
-
 class _Reached(msgspec.Struct, array_like=True):
     """How far a build is: the space, the place in it, and the block to come."""
 
@@ -62,18 +49,13 @@ class _Reached(msgspec.Struct, array_like=True):
     block: int = 1
 
 
-def standing(session: Session, embedder: str) -> Rebuilding:
+def standing(session: Session, embedder: str) -> Standing:
     """Tell how many resources there are, and how many a build by this embedder holds already."""
     built = 0
     for found in _builds(session):
         if (found.embedder, found.analyser) == (embedder, analyser.VERSION):
             built = session.ask("index_built", generation=found.number)[0][0]
-    return Rebuilding(session.ask("index_total")[0][0], built)
-
-
-def is_current(current: Generation, embedder: str) -> bool:
-    """Tell whether an index is by this embedder, and its words by the analyser of this release."""
-    return (current.embedder, current.analyser) == (embedder, analyser.VERSION)
+    return Standing(session.ask("index_total")[0][0], built)
 
 
 def give_up(store: Store, session: Session) -> bool:
@@ -121,17 +103,9 @@ def rebuild(store: Store, session: Session, embedder: Embedder, *, done: Progres
     _drop_old(store, session)
 
 
-def _made(indexer: Indexer, notes: list[Note]) -> list[Entry]:
+def _made(indexer: Indexer, notes: Sequence[Note]) -> list[Entry]:
     """Make entries; a resource whose text the embedder refuses is found by its words alone."""
-    try:
-        return indexer.entries(notes)
-    except EmbedderRefused as error:
-        if not error.because_of_texts:
-            raise
-    if len(notes) == 1:
-        return Indexer(None).entries(notes)
-    half = len(notes) // 2
-    return _made(indexer, notes[:half]) + _made(indexer, notes[half:])
+    return without_refused(notes, indexer.entries, lambda note: Indexer(None).entries([note])[0])
 
 
 def _builds(session: Session) -> list[_Building]:

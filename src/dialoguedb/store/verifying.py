@@ -5,86 +5,40 @@ Rows change while this runs. So what differs is looked at once more, rows and in
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
 import msgspec
-import numpy as np
 
 from dialoguedb.errors import AdminError
 from dialoguedb.search import analyser
 from dialoguedb.search.entries import (
-    DIALOGUE,
-    MEMORY,
-    MESSAGE,
-    NO_TEXT,
     PENDING,
-    PRESENT,
     Entry,
     Key,
 )
 from dialoguedb.search.indexer import Indexer, Note, pieces_of
+from dialoguedb.store.differing import (
+    MOST_TOLD,
+    NAMES,
+    Difference,
+    Report,
+    Vectors,
+    vectors_differ,
+)
 from dialoguedb.store.index import Generation, SearchIndex
 from dialoguedb.store.protocol import ReadTx, Scope
 from dialoguedb.store.session import Session
 from dialoguedb.store.sqlite import SqliteStore
 from dialoguedb.store.walking import note_of, walk
 
-#: Differences that are told one by one.
-MOST_TOLD = 20
-#: Components of a vector may differ by so much: the order of a sum can round another way.
-_ROUNDING = 1
-_NAMES = {MESSAGE: "message", DIALOGUE: "dialogue", MEMORY: "memory"}
-
-
-class Difference(NamedTuple):
-    """A resource whose entry is not what it is to be.
-
-    Attributes:
-        scope: its project and namespace.
-        kind: `message`, `dialogue` or `memory`.
-        owner: the message's dialogue, else its own id.
-        sequence: a message's number, else 0.
-        what: the parts that differ; `missing` or `left over` as a whole.
-    """
-
-    scope: Scope
-    kind: str
-    owner: str
-    sequence: int
-    what: tuple[str, ...]
-
-
-class Report(NamedTuple):
-    """What a comparison has found.
-
-    Attributes:
-        checked: how many resources were compared.
-        waiting: how many of them wait for their vectors.
-        differing: how many are not in the index as they are to be.
-        strays: blocks of spaces that are no more.
-        first: the first of those that differ.
-    """
-
-    checked: int
-    waiting: int
-    differing: int
-    strays: int
-    first: Sequence[Difference]
-
-    @property
-    def equal(self) -> bool:
-        """Tell whether the index is what the rows make it."""
-        return not self.differing and not self.strays
-
 
 class _Held(NamedTuple):
-    """What is kept of an entry: a digest of what must be equal, its state and its vectors."""
+    """What is kept of an entry: a digest of what must be equal, and its vectors."""
 
     digest: bytes
-    state: int
-    vectors: bytes
+    vectors: Vectors
 
 
 class _Space(NamedTuple):
@@ -118,7 +72,7 @@ def verify(store: SqliteStore, index: SearchIndex, *, done: Callable[[int], None
                 mine, kept = _kept(entry), held.pop(key, None)
                 if kept is None or _unlike(mine, kept, _pieces(note, with_vectors)):
                     suspects.setdefault(key, set()).add(entry.created)
-                waiting += kept is not None and kept.state == PENDING
+                waiting += kept is not None and kept.vectors.state == PENDING
             checked += len(notes)
             done(len(notes))
         for key in held:
@@ -170,7 +124,7 @@ def _kept(entry: Entry) -> _Held:
         )
     )
     digest = hashlib.blake2b(parts, digest_size=16).digest()
-    return _Held(digest, entry.state, entry.vectors)
+    return _Held(digest, Vectors(entry.state, entry.vectors))
 
 
 def _pieces(note: Note, with_vectors: bool) -> int:
@@ -179,20 +133,7 @@ def _pieces(note: Note, with_vectors: bool) -> int:
 
 
 def _unlike(made: _Held, kept: _Held, pieces: int) -> bool:
-    return made.digest != kept.digest or _vectors_differ(made, kept, pieces)
-
-
-def _vectors_differ(made: _Held, kept: _Held, pieces: int) -> bool:
-    """Compare vectors; where they are not made anew, whether there is one for each piece."""
-    if NO_TEXT in (made.state, kept.state):
-        return made.state != kept.state
-    if made.state == PENDING:
-        uneven = kept.state == PRESENT and len(kept.vectors) % max(pieces, 1) != 0
-        return kept.state not in (PENDING, PRESENT) or uneven
-    if kept.state != PRESENT or len(kept.vectors) != len(made.vectors):
-        return True
-    one, other = (np.frombuffer(held.vectors, np.int8).astype(np.int16) for held in (made, kept))
-    return bool((np.abs(one - other) > _ROUNDING).any())
+    return made.digest != kept.digest or vectors_differ(made.vectors, kept.vectors, pieces)
 
 
 def _confirmed(
@@ -216,7 +157,7 @@ def _confirmed(
         pieces = _pieces(notes[key], with_vectors) if key in notes else 0
         what = _differences(made.get(key), kept.get(key), pieces)
         if what:
-            yield Difference(space.scope, _NAMES[key.kind], key.owner, key.sequence, what)
+            yield Difference(space.scope, NAMES[key.kind], key.owner, key.sequence, what)
 
 
 def _noting(suspects: dict[Key, set[int]]) -> Callable[[ReadTx], dict[Key, Note]]:
@@ -244,7 +185,7 @@ def _differences(made: Entry | None, kept: Entry | None, pieces: int) -> tuple[s
         "thread": made.parent == kept.parent,
         "words": _counts(made) == _counts(kept),
         "tags and metadata": sorted(made.facets) == sorted(kept.facets),
-        "vectors": not _vectors_differ(_kept(made), _kept(kept), pieces),
+        "vectors": not vectors_differ(_kept(made).vectors, _kept(kept).vectors, pieces),
     }
     return tuple(name for name, same in pairs.items() if not same)
 

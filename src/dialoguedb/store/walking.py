@@ -45,31 +45,37 @@ def walk(
     """
     at = start or Position()
     while at.kind < len(KINDS):
-        rows, more = store.read(scope, _reading(at))
-        notes, at = _step(rows, at, more=more)
+        notes, at = store.read(scope, reading(at))
         if notes:
             yield notes, at
 
 
-def _reading(at: Position) -> Callable[[ReadTx], tuple[list[Row], bool]]:
-    def work(tx: ReadTx) -> tuple[list[Row], bool]:
-        kind = KINDS[at.kind]
-        if kind == MESSAGE:
-            return tx.page(
-                "messages_walk",
-                limit=STEP,
-                texts=_texts(StoredMessage, "content", "metadata"),
-                dialogue_id=at.last,
-                created=at.created,
-                sequence=at.sequence,
-            )
-        if kind == DIALOGUE:
-            texts = _texts(Stored, "stored_state", "stored_metadata")
-            return tx.page("dialogues_walk", limit=STEP, texts=texts, id=at.last)
-        texts = _texts(StoredMemory, "value", "metadata")
-        return tx.page("memories_walk", limit=STEP, texts=texts, id=at.last)
+def reading(at: Position) -> Callable[[ReadTx], tuple[list[Note], Position]]:
+    """Give what reads one step of a walk: notes, none where a kind has no more, and its end."""
+
+    def work(tx: ReadTx) -> tuple[list[Note], Position]:
+        rows, more = _rows(tx, at)
+        return _step(rows, at, more=more)
 
     return work
+
+
+def _rows(tx: ReadTx, at: Position) -> tuple[list[Row], bool]:
+    kind = KINDS[at.kind]
+    if kind == MESSAGE:
+        return tx.page(
+            "messages_walk",
+            limit=STEP,
+            texts=_texts(StoredMessage, "content", "metadata"),
+            dialogue_id=at.last,
+            created=at.created,
+            sequence=at.sequence,
+        )
+    if kind == DIALOGUE:
+        texts = _texts(Stored, "stored_state", "stored_metadata")
+        return tx.page("dialogues_walk", limit=STEP, texts=texts, id=at.last)
+    texts = _texts(StoredMemory, "value", "metadata")
+    return tx.page("memories_walk", limit=STEP, texts=texts, id=at.last)
 
 
 def _texts(row: type[StoredMessage | Stored | StoredMemory], *names: str) -> tuple[int, int]:

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import select
 import sys
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -10,6 +12,8 @@ import msgspec
 from dialoguedb.models.times import text_of
 
 _FLUSH_S = 0.2
+#: Several workers write to one pipe (POSIX: `PIPE_BUF`, 512 at least).
+_ATOMIC_BYTES = getattr(select, "PIPE_BUF", 512)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -57,6 +61,17 @@ class Access(msgspec.Struct, omit_defaults=True, rename="camel"):
     key_id: str = ""
 
 
+def _in_one_piece(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Join lines to as much as a pipe takes at once: between two pieces others may write to it."""
+    piece = b""
+    for line in lines:
+        if piece and len(piece) + len(line) >= _ATOMIC_BYTES:
+            yield piece
+            piece = b""
+        piece += line + b"\n"
+    yield piece
+
+
 class AccessLog:
     """Collects request lines and writes them a few times a second: a write each would cost more."""
 
@@ -74,5 +89,6 @@ class AccessLog:
         """Write what has been collected."""
         if self._lines:
             lines, self._lines = self._lines, []
-            sys.stderr.buffer.write(b"\n".join((*lines, b"")))
-            sys.stderr.flush()
+            for whole in _in_one_piece(lines):
+                sys.stderr.buffer.write(whole)
+                sys.stderr.flush()

@@ -46,7 +46,7 @@ def start(cluster: Cluster) -> Iterator[Start]:
 def running(cluster: Cluster) -> Iterator[Server]:
     """A server with several workers that no test stops or harms."""
     db = cluster.new_database("empty")
-    shared = Server(db, "--workers", str(WORKERS), "--db-connections", "4")
+    shared = Server(db, "--workers", str(WORKERS), "--db-connections", "4", "--no-jobs")
     yield shared
     shared.stop()
     cluster.drop(db)

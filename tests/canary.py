@@ -71,12 +71,19 @@ def watch(response: httpx.Response) -> None:
     """
     response.read()
     shown = [name + b": " + value for name, value in response.headers.raw]
-    shown += [response.content, *map(_decoded, _CURSOR.findall(response.content))]
-    word = WORD.lower().encode()
+    look(response.content, *shown, *map(_decoded, _CURSOR.findall(response.content)))
+
+
+def look(*shown: bytes | str) -> None:
+    """Look at what somebody else than the tenant is shown.
+
+    Raises:
+        Leaked: the tenant's word is in it.
+    """
     for part in shown:
-        if word in part.lower():
-            asked = response.request
-            raise Leaked(f"{asked.method} {asked.url} shows {part[:2000]!r}")
+        data = part.encode(errors="replace") if isinstance(part, str) else part
+        if WORD.lower().encode() in data.lower():
+            raise Leaked(f"the canary is in {data[:2000]!r}")
 
 
 def _decoded(cursor: bytes) -> bytes:

@@ -117,9 +117,9 @@ class Server:
 
 
 def cli(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a `dialoguedb` command in a process of its own."""
+    """Run a `dialoguedb` command in a process of its own; it must not show the canary tenant."""
     surroundings = {k: v for k, v in os.environ.items() if not k.startswith("DIALOGUEDB_")}
-    return subprocess.run(
+    done = subprocess.run(
         [str(DIALOGUEDB), *arguments],
         capture_output=True,
         text=True,
@@ -127,6 +127,8 @@ def cli(*arguments: str, env: dict[str, str] | None = None) -> subprocess.Comple
         env=surroundings | (env or {}),
         check=False,
     )
+    canary.look(done.stdout, done.stderr)
+    return done
 
 
 class NewProject(NamedTuple):

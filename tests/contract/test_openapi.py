@@ -13,6 +13,7 @@ from schemathesis.core.transport import Response
 from schemathesis.generation.meta import TestPhase
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
+import canary
 from dialoguedb.server.openapi import document as served_document
 from harness import Server, new_project
 
@@ -302,6 +303,7 @@ def test_the_server_keeps_to_its_document(case: Case, way: dict[str, Any]) -> No
     if case.meta is not None and case.meta.generation.mode.is_positive:
         say_what_a_schema_cannot(case)
     response = case.call(**way)
+    canary.look(response.content)
     assert response.status_code < 500, response.text
     case.validate_response(
         response,

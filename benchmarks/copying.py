@@ -9,15 +9,16 @@ import json
 import os
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.common import DIALOGUEDB, Figure, Json, busy, report
+from benchmarks.common import DIALOGUEDB, Figure, Json, busy, report, resident_mib
 from benchmarks.search import build
 
 SIZE = 100_000
-_MIB = 1024  # KiB
+_LOOK_S = 0.05
 
 
 class Run(NamedTuple):
@@ -31,14 +32,17 @@ def copied(source: str, target: str, *flags: str) -> Run:
     """Copy in a process of its own."""
     command = [str(DIALOGUEDB), "copy", source, target, "--output", "json", *flags]
     surroundings = {k: v for k, v in os.environ.items() if not k.startswith("DIALOGUEDB_")}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, env=surroundings)
-    assert process.stdout is not None
-    told = process.stdout.read()
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    highest = 0.0
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=surroundings) as process:
+        while process.poll() is None:
+            # The highest up to now; what `wait4` tells begins with that of this process.
+            highest = max(highest, resident_mib(process.pid).get("highest", 0.0))
+            time.sleep(_LOOK_S)
+        assert process.stdout is not None
+        told = process.stdout.read()
     if process.returncode:
         raise SystemExit(f"{command} ended with {process.returncode}: {told.decode()}")
-    return Run(json.loads(told), used.ru_maxrss / _MIB)
+    return Run(json.loads(told), highest)
 
 
 def figures(room: Path, target: str, size: int = SIZE, *, engine: str = "") -> Iterator[Figure]:

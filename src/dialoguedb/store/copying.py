@@ -18,7 +18,7 @@ from dialoguedb.store import projects, transfer
 from dialoguedb.store.comparing import Comparison, Territory
 from dialoguedb.store.copied import CLAIMS, KEYS, OF_SPACE, Change, Place, Table
 from dialoguedb.store.projects import Project
-from dialoguedb.store.protocol import Job, ReadTx, Row, Scope, Store, WriteTx
+from dialoguedb.store.protocol import Job, Param, ReadTx, Row, Scope, Store, WriteTx
 from dialoguedb.store.slot import Slot, tell_slots
 
 #: Rows of a stretch at most; its long texts come to 8 MiB for each table at most.
@@ -26,6 +26,8 @@ STEP = 500
 #: Transactions that are under way while the next stretch is read.
 _AHEAD = 2
 _ERASE_STEP = 2_000
+#: New spaces that are sorted at once.
+_SORTED = 50_000
 #: Names in a message.
 _SOME = 3
 #: Told of rows that have been gone through.
@@ -177,11 +179,10 @@ class _Copy:
     def run(self) -> Outcome:
         """Go through all projects."""
         for project_id in self._projects():
-            for namespace, there in self._spaces(project_id):
-                scope = Scope(project_id, namespace)
-                stored = self._territory(Territory(scope, project_id, OF_SPACE))
-                if self._writes and not (stored or there):  # there has been something once
-                    self._target.write(scope, lambda tx: None)
+            if self._writes:
+                self._make_spaces(project_id)
+            for namespace, _ in self._spaces(project_id):
+                self._territory(Territory(Scope(project_id, namespace), project_id, OF_SPACE))
             tables = (CLAIMS,) if self._comparison is None else (CLAIMS, KEYS)
             self._territory(Territory(None, project_id, tables))
         self._wait_for(0)
@@ -222,25 +223,48 @@ class _Copy:
         store.look_again()
         self._removed += 1
 
-    def _spaces(self, project_id: str) -> Iterator[tuple[str, bool]]:
-        """Give the namespaces of a project on both sides, and whether the target has each."""
+    def _make_spaces(self, project_id: str) -> None:
+        """Make the spaces that the target lacks, in the order in which those of the source are.
+
+        Results of a search over the project that are equally good come in that order.
+        """
+        missing: list[tuple[int, str]] = []
+        for name, numbers in self._spaces(project_id):
+            if numbers[1] is None:
+                missing.append((numbers[0] or 0, name))
+            if len(missing) == _SORTED:
+                self._insert_spaces(project_id, missing)
+                missing.clear()
+        self._insert_spaces(project_id, missing)
+
+    def _insert_spaces(self, project_id: str, missing: Sequence[tuple[int, str]]) -> None:
+        names = [name for _, name in sorted(missing)]
+        for start in range(0, len(names), STEP):
+            some: list[dict[str, Param]] = [
+                {"project_id": project_id, "namespace": name} for name in names[start:][:STEP]
+            ]
+            self._target.write(None, lambda tx, some=some: tx.many("spaces_insert", some))  # type: ignore[misc]
+
+    def _spaces(self, project_id: str) -> Iterator[tuple[str, list[int | None]]]:
+        """Give the namespaces of a project, and the numbers that they have on both sides."""
         both = heapq.merge(
-            ((name, False) for name in _namespaces(self._source, project_id)),
-            ((name, True) for name in _namespaces(self._target, project_id)),
+            ((name, 0, number) for name, number in _namespaces(self._source, project_id)),
+            ((name, 1, number) for name, number in _namespaces(self._target, project_id)),
         )
         for name, found in groupby(both, key=lambda one: one[0]):
-            yield name, any(there for _, there in found)
+            numbers: list[int | None] = [None, None]
+            for _, side, number in found:
+                numbers[side] = number
+            yield name, numbers
 
-    def _territory(self, of: Territory) -> bool:
-        """Go through the tables of a space or a project; tell whether anything was stored."""
+    def _territory(self, of: Territory) -> None:
+        """Go through the tables of a space or a project."""
         at: Where | None = Where(0, of.tables[0].first)
-        stored = False
         while at is not None:
             pieces, at = self._source.read(of.scope, partial(_stretch, of, at))
             pairs, at = self._target.read(of.scope, partial(_beside, of, pieces, at))
             differing = [one for one in map(_difference, *zip(*pairs, strict=True)) if one]
             if differing and self._writes:
-                stored = True
                 self._store(of, differing)
                 pairs = self._as_stored(of, pairs)
             if self._comparison is not None:
@@ -248,10 +272,9 @@ class _Copy:
                     self._comparison.add(of, piece.table, piece.rows, rows)
             count = sum(len(piece.rows) for piece, _ in pairs)
             self._rows += count
-            self._done(count)
+            self._done(count if of.scope else 0)
         if self._comparison is not None:
             self._comparison.end(of)
-        return stored
 
     def _store(self, of: Territory, differing: Sequence[Difference]) -> None:
         self._stored += sum(len(one.put) for one in differing)
@@ -291,17 +314,16 @@ def _put_projects(new: Sequence[Project], tx: WriteTx) -> None:
         tx.run("copy_projects_put", **values)
 
 
-def _namespaces(store: Store, project_id: str) -> Iterator[str]:
-    start = ""
+def _namespaces(store: Store, project_id: str) -> Iterator[tuple[str, int]]:
+    """Give the spaces of a project by their names; the last one of a page is read again."""
+    last: str | None = None
     while True:
-        some = store.read(
-            None,
-            lambda tx, start=start: transfer.spaces(tx, project_id, start, STEP),  # type: ignore[misc]
-        )
-        yield from (name for _, name in some)
-        if len(some) < STEP:
+        read = partial(transfer.spaces, project_id=project_id, start=last or "", limit=STEP + 1)
+        found = [(name, number) for number, name in store.read(None, read) if name != last]
+        yield from found
+        if len(found) < STEP:
             return
-        start = some[-1][1] + "\0"  # the least that comes behind it
+        last = found[-1][0]
 
 
 def _stretch(of: Territory, at: Where, tx: ReadTx) -> tuple[list[Piece], Where | None]:

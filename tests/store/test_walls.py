@@ -1,79 +1,114 @@
 """Design 2, the two walls: a statement is bound to its space, and no row of another leaves."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import apsw
-import msgspec
+import psycopg
 import pytest
 
-from dialoguedb.engine import Caller, handlers, projects
-from dialoguedb.errors import InternalError
-from dialoguedb.models.dialogues import CreateDialogue
-from dialoguedb.models.memories import CreateMemory
-from dialoguedb.models.messages import CreateMessage
+import walls
+from databases import Cluster
+from dialoguedb.errors import DialogueDBError
 from dialoguedb.runtime import Runtime
-from dialoguedb.store import ledger, statements
+from dialoguedb.search.analyser import terms
+from dialoguedb.search.conditions import Conditions
+from dialoguedb.search.entries import DIALOGUE, MEMORY, MESSAGE
+from dialoguedb.search.results import Hit
+from dialoguedb.store import ledger, postgres_search, statements
 from dialoguedb.store.files import SqliteFile
-from dialoguedb.store.protocol import Scope, WallBroken
+from dialoguedb.store.opening import open_store
+from dialoguedb.store.protocol import Query, Reach, Scope, Store, WallBroken, WholeProject
 from dialoguedb.store.sqlite import SqliteStore
 
-ALL = statements.load("sqlite")
+ENGINES = ("sqlite", "postgres")
+ALL = {engine: statements.load(engine) for engine in ENGINES}
+EVERY = [(engine, name) for engine in ENGINES for name in sorted(ALL[engine])]
+SCOPED = [(engine, name) for engine, name in EVERY if ALL[engine][name].scoped]
+BOUND = [(engine, name) for engine, name in SCOPED if " = :space" in ALL[engine][name].sql]
 #: What the one statement of the index that names resources reads of them.
-COUNTS = ["COUNT(*)"] * 3
-TABLES = set(re.findall(r"CREATE TABLE (\w+)", "".join(x.sql for x in ledger.migrations("sqlite"))))
-SCOPED = sorted(name for name, one in ALL.items() if one.scoped)
-#: Anything that a statement may ask for besides the space.
-PARAMS: dict[str, Any] = {
-    "id": "shared", "dialogue_id": "shared", "thread_of": "shared", "key": "k", "since": 0,
-    "start": -(10**15), "stop": 10**15, "limit": 100, "now": 1, "count": 1, "newest": 0,
-    "stamped": 1, "label": "x", "tags": "[]", "ended": None, "archived": None, "change": 1,
-    "most": 10,
-}  # fmt: skip
+COUNTS = ["COUNT(*) FROM"] * 3
+TABLES = {
+    engine: {
+        table
+        for step in ledger.migrations(engine)
+        for table in re.findall(r"CREATE TABLE (\w+)", step.sql)
+    }
+    for engine in ENGINES
+}
+USER_TABLES = {engine: statements.USER_TABLES & TABLES[engine] for engine in ENGINES}
+#: They name tables of user data and touch no row of them.
+ROWLESS = {"copy_hold", "row_security_on"}
 
 
 #: What the statements of the search index may touch: no resource, so nothing that is an answer.
 OF_THE_INDEX = {"indexes", "index_blocks", "changes", "spaces"}
 
 
-def tables(sql: str) -> set[str]:
+def tables(engine: str, sql: str) -> set[str]:
     """The tables that a statement names, wherever it does."""
-    return {word for word in re.findall(r"\w+", sql) if word in TABLES}
+    return {word for word in re.findall(r"\w+", sql) if word in TABLES[engine]}
 
 
-def over_user_data(sql: str) -> bool:
-    return any(re.search(rf"\b{table}\b", sql) for table in statements.USER_TABLES)
+def over_user_data(engine: str, sql: str) -> bool:
+    return not tables(engine, sql).isdisjoint(statements.USER_TABLES)
 
 
-@pytest.mark.parametrize("name", sorted(ALL))
-def test_a_statement_over_user_data_binds_the_space_or_erases_a_project(name: str) -> None:
-    """Every one that names a table of user data uses `:space`, but `erase_…` and `index_…`."""
-    sql = ALL[name].sql
+@pytest.mark.parametrize(("engine", "name"), EVERY)
+def test_a_statement_over_user_data_binds_the_space_or_erases_a_project(
+    engine: str, name: str
+) -> None:
+    """Every one that names a table of user data uses `:space`, but for erasing and searching."""
+    one = ALL[engine][name]
+    sql = one.sql
     if name.startswith(statements.ERASING):
         assert "s.project_id = :project_id" in sql or "c.project_id = :project_id" in sql
         assert "RETURNING" not in sql
     elif name.startswith(statements.INDEXING):
-        assert not ALL[name].scoped
-        assert tables(sql) <= OF_THE_INDEX or re.findall(r"SELECT ([^(]\S*)", sql) == COUNTS
-    else:
-        assert ALL[name].scoped == over_user_data(sql)
-        assert (":space" in sql) == over_user_data(sql)
+        assert not one.scoped
+        if engine == "sqlite":
+            read = re.findall(r"SELECT ([^(]\S* ?\S*)", sql)
+            only = read == COUNTS or read == ["DISTINCT r.space_id"]
+            assert tables(engine, sql) <= OF_THE_INDEX or only
+        else:
+            assert not re.search(r"\b(content|value|label|metadata|state|made|tags)\b", sql)
+    elif name.startswith(statements.SEARCHING):
+        assert not one.scoped
+    elif name not in ROWLESS:
+        assert one.scoped == over_user_data(engine, sql)
+        assert bool(re.search(r":space\b", sql)) == over_user_data(engine, sql)
 
 
-@pytest.mark.parametrize("name", SCOPED)
+@pytest.mark.parametrize(("engine", "name"), SCOPED)
 def test_a_statement_over_user_data_returns_the_space_of_what_it_reads_or_changes(
-    name: str,
+    engine: str, name: str
 ) -> None:
     """What it reads or changes can be checked: only a plain insert returns nothing."""
-    sql = ALL[name].sql
+    sql = ALL[engine][name].sql
     if sql.startswith("SELECT"):
-        assert re.match(r"SELECT (\w\.)?space_id\b|SELECT CASE WHEN MIN\(m\.space_id\)", sql)
-    elif sql.startswith("INSERT"):
+        of_all = r"SELECT CASE WHEN MIN\(m\.space_id\)"
+        assert re.match(rf"SELECT (DISTINCT )?(\w\.)?space_id\b|{of_all}", sql)
+    elif "VALUES" in sql:
         assert re.search(r"VALUES \(:space,", sql)
     else:
         assert "RETURNING space_id" in sql
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in sorted(ALL["postgres"]) if name.startswith("search_")]
+)
+def test_a_search_says_where_it_looked(name: str) -> None:
+    """It is bound to the spaces that may be searched, and each row brings its own."""
+    sql = ALL["postgres"][name].sql
+    if tables("postgres", sql) <= {"spaces"}:
+        assert "s.project_id = :project_id" in sql
+        return
+    assert "= ANY(:spaces)" in sql
+    main = sql.rpartition("\nSELECT ")[2] if sql.startswith("WITH") else sql[len("SELECT ") :]
+    assert re.match(r"\w\.space_id\b|w\.place, h\.lowest, h\.highest", main)
 
 
 def test_every_key_and_index_of_user_data_begins_with_the_space(tmp_path: Path) -> None:
@@ -81,7 +116,7 @@ def test_every_key_and_index_of_user_data_begins_with_the_space(tmp_path: Path) 
     connection = apsw.Connection(str(tmp_path / "schema.db"))
     for step in ledger.migrations("sqlite"):
         connection.execute(step.sql)
-    for table in statements.USER_TABLES:
+    for table in USER_TABLES["sqlite"]:
         for _, index, *_ in connection.execute(f"PRAGMA index_list({table})").fetchall():
             columns = connection.execute(f"PRAGMA index_info({index})").fetchall()
             assert columns[0][2] == "space_id", index
@@ -90,79 +125,228 @@ def test_every_key_and_index_of_user_data_begins_with_the_space(tmp_path: Path) 
     connection.close()
 
 
+def test_every_key_and_index_of_user_data_begins_with_the_space_on_postgresql(
+    cluster: Cluster,
+) -> None:
+    """But the words': each token holds its space, or its project. The graph is of one index."""
+    found = cluster.run(
+        "SELECT t.relname, i.relname, a.attname FROM pg_index AS x "
+        "JOIN pg_class AS t ON t.oid = x.indrelid JOIN pg_class AS i ON i.oid = x.indexrelid "
+        "LEFT JOIN pg_attribute AS a ON a.attrelid = t.oid AND a.attnum = x.indkey[0] "
+        "WHERE t.relnamespace = 'dialoguedb'::regnamespace",
+        cluster.new_database().rpartition("/")[2],
+    )
+    other = {
+        index
+        for table, index, first in found
+        if table in statements.USER_TABLES and first != "space_id"
+    }
+    graphs = {index for index in other if index.startswith("vectors_graph_")}
+    assert other - graphs == {"entries_by_token"}
+
+
+class House(NamedTuple):
+    """A store with the same in two projects; `dump` gives all rows, read by the database alone."""
+
+    store: Store
+    world: walls.World
+    dump: Callable[[], list[Any]]
+
+
+@pytest.fixture(scope="module")
+def sqlite_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    path = tmp_path_factory.mktemp("walls") / "chat.db"
+    with closing(SqliteStore(SqliteFile(path), Runtime())) as store:
+        world = walls.fill(store)
+
+        def dump() -> list[Any]:
+            with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as connection:
+                return [
+                    connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall()
+                    for table in sorted(USER_TABLES["sqlite"])
+                ]
+
+        yield House(store, world, dump)
+
+
+@pytest.fixture(scope="module")
+def postgres_house(cluster: Cluster) -> Iterator[House]:
+    address = cluster.new_database()
+    with closing(open_store(address)) as store, psycopg.connect(address, autocommit=True) as owner:
+        world = walls.fill(store)
+        owner.execute(walls.OF_THE_INDEX)
+        names = sorted(USER_TABLES["postgres"])
+
+        def dump() -> list[Any]:
+            query = (
+                "SELECT array_agg(t ORDER BY t) FROM (SELECT x::text AS t FROM dialoguedb.{} AS x)"
+            )
+            return [owner.execute(f"{query} AS y".format(name)).fetchall() for name in names]
+
+        yield House(store, world, dump)
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
-    """Two projects that use the same ids for all that they store."""
-    store = SqliteStore(SqliteFile(tmp_path / "chat.db"), Runtime())
-    made = handlers()
-    for name in ("one", "two"):
-        caller = Caller(
-            project_id=projects.create(store, name).id, request_id="r", idempotency_key="k"
-        )
-        hello = msgspec.Raw(b'"hello"')
-        plain = msgspec.structs.replace(caller, idempotency_key=None)
-        for task in (
-            made["dialogues.create"](
-                caller, CreateDialogue(id="shared", state=msgspec.Raw(b'{"a":1}'))
-            ),
-            made["dialogues.create"](plain, CreateDialogue(id="thread", thread_of="shared")),
-            made["messages.create"](
-                plain, CreateMessage(dialogue_id="shared", role="user", content=hello, id="shared")
-            ),
-            made["memories.create"](plain, CreateMemory(value=hello, id="shared")),
-        ):
-            store.write(task.scope, task.work)
-        store.write(
-            Scope(caller.project_id, ""),
-            lambda tx: tx.run("tombstones_put", id="shared", last_sequence=1, last_server_time=1),
-        )
-    yield store
-    store.close()
+def house(request: pytest.FixtureRequest, engine: str) -> House:
+    found: House = request.getfixturevalue(f"{engine}_house")
+    return found
 
 
-@pytest.mark.parametrize("name", [name for name in SCOPED if " = :space" in ALL[name].sql])
+class Undo(DialogueDBError):
+    """Takes back what a work has done."""
+
+
+def alarm(house: House, work: Callable[[Any], Any]) -> BaseException | None:
+    """Run a work in the second project and take it back; give what it met in the store."""
+    met: list[BaseException] = []
+
+    def watched(tx: Any) -> None:
+        try:
+            work(tx)
+        except Exception as error:
+            met[:] = [error]
+            raise
+        raise Undo("nothing has happened")
+
+    with pytest.raises(Exception):  # noqa: B017 - what it is told is not looked at here
+        house.store.write(Scope(house.world.two, ""), watched)
+    return met[0] if met else None
+
+
+@pytest.mark.parametrize(("engine", "name"), BOUND)
 def test_without_its_condition_a_statement_raises_an_alarm(
-    store: SqliteStore, name: str, monkeypatch: pytest.MonkeyPatch
+    house: House, engine: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second wall: with the space taken out of every condition, foreign rows stay inside."""
-    broken = ALL[name]._replace(
-        sql=re.sub(r"\b[\w.]+ = :space\b", ":space = :space", ALL[name].sql)
-    )
-    monkeypatch.setitem(ALL, name, broken)
-    second = projects.every(store)[1]
-    before = dump(store)
-
-    def work(tx: Any) -> Any:
-        params = {key: value for key, value in PARAMS.items() if f":{key}" in broken.sql}
-        if name == "replies_forget":
-            params["since"] = 2**62
-        if name.endswith("_walk"):
-            params |= {"id": "", "dialogue_id": "", "created": 0, "sequence": 0}
-            params = {key: value for key, value in params.items() if f":{key}" in broken.sql}
-        if "_asc" in name or "_desc" in name:
-            forward = name.endswith("asc")
-            params |= {"at": -(10**15) if forward else 10**15, "after": -1 if forward else 2**62}
-            return tx.page(name, texts=(1, 1), **params)
-        return tx.all(name, **params)
-
-    with pytest.raises((InternalError, WallBroken)):
-        store.write(Scope(second.id, ""), work)
-    assert dump(store) == before
+    broken = ALL[engine][name]._replace(sql=walls.without_conditions(ALL[engine][name].sql))
+    monkeypatch.setitem(ALL[engine], name, broken)
+    before = house.dump()
+    params = walls.params_of(name, broken.sql, house.world)
+    if "_asc" in name or "_desc" in name:
+        del params["limit"]
+        met = alarm(house, lambda tx: tx.page(name, limit=100, texts=(1, 1), **params))
+    else:
+        met = alarm(house, lambda tx: tx.all(name, **params))
+    assert isinstance(met, WallBroken)
+    assert house.dump() == before
 
 
-def dump(store: SqliteStore) -> list[Any]:
-    """All rows of user data, read with SQLite alone."""
-    connection = apsw.Connection(str(store.file.path), flags=apsw.SQLITE_OPEN_READONLY)
-    try:
-        return [
-            connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall()
-            for table in sorted(statements.USER_TABLES)
-        ]
-    finally:
-        connection.close()
+#: What is sent ahead without waiting for its rows: the database itself compares them.
+AHEAD = [
+    name for engine, name in BOUND if "RETURNING" in ALL[engine][name].sql and engine == "postgres"
+]
 
 
-def test_a_transaction_without_a_space_reaches_no_user_data(store: SqliteStore) -> None:
-    """A statement over user data in the catalogue's transaction is refused."""
+@pytest.mark.parametrize("engine", ["postgres"])
+@pytest.mark.parametrize("name", AHEAD)
+def test_without_its_condition_a_statement_that_is_sent_ahead_fails(
+    house: House, engine: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where nobody waits for its rows before the commit."""
+    broken = ALL[engine][name]._replace(sql=walls.without_conditions(ALL[engine][name].sql))
+    monkeypatch.setitem(ALL[engine], name, broken)
+    before = house.dump()
+    params = walls.params_of(name, broken.sql, house.world)
+
+    def work(tx: Any) -> None:
+        tx._session.queue(name, params | {"space": tx.space_id})
+        tx._session.flush()
+
+    assert isinstance(alarm(house, work), psycopg.errors.DivisionByZero)
+    assert house.dump() == before
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_alarm_is_a_500_and_a_line_in_the_log(
+    house: House, engine: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The caller learns nothing of what was met; who runs the server does."""
+    one = ALL[engine]["messages_get"]
+    broken = one._replace(sql=walls.without_conditions(one.sql))
+    monkeypatch.setitem(ALL[engine], "messages_get", broken)
+    with pytest.raises((DialogueDBError, WallBroken)) as caught:
+        house.store.read(Scope(house.world.two, ""), lambda tx: tx.one("messages_get", id="shared"))
+    told = getattr(caught.value, "message", "")
+    assert "hello" not in told
+    assert getattr(caught.value, "status", 500) == 500
+
+
+# ── searches on PostgreSQL ───────────────────────────────────────────────────────────────────
+
+SEARCHES = [
+    name
+    for name, one in sorted(ALL["postgres"].items())
+    if name.startswith("search_") and not tables("postgres", one.sql) <= {"spaces"}
+]
+#: Where there are few texts, all are ranked; where these numbers are small, each way is taken.
+WAYS = [{}, {"EVERY": 0}, {"EVERY": 0, "EXACT": 0}]
+
+
+def search(house: House, scope: Reach, kind: int) -> list[Hit]:
+    """Search for what both projects have said."""
+    query = Query(kind, "hello", terms("hello"), Conditions(), 10)
+    return house.store.read(scope, lambda tx: tx.search(query))
+
+
+#: Searches that look at keys which have been found and checked before: there is nothing foreign.
+BY_KEYS = {"search_some", "search_around", "search_dialogues"}
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("name", SEARCHES)
+def test_a_search_without_its_condition_raises_an_alarm(
+    postgres_house: House, name: str, whole: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No foreign hit, and no score that foreign texts or counts have touched."""
+    world = postgres_house.world
+    scope = WholeProject(world.two) if whole else Scope(world.two, "")
+    one = ALL["postgres"][name]
+    broken = re.sub(r"\b(\w\.)?space_id = ANY\(:spaces\)", "0 < ALL(:spaces)", one.sql)
+    assert broken != one.sql
+    # The tokens of words hold their space as well: that condition goes, too.
+    words = r"e\.tokens (?:@>|&&) (?:ARRAY\[w\.token\]|CAST\(:rarer AS bigint\[\]\)) AND"
+    broken = re.sub(words, "", broken)
+    alarms = 0
+    for way in WAYS:
+        for kind in (MESSAGE, DIALOGUE, MEMORY):
+            with monkeypatch.context() as patch:
+                for limit, value in way.items():
+                    patch.setattr(postgres_search, limit, value)
+                before = search(postgres_house, scope, kind)
+                assert before
+                patch.setitem(ALL["postgres"], name, one._replace(sql=broken))
+                try:
+                    found = search(postgres_house, scope, kind)
+                except WallBroken:
+                    alarms += 1
+                else:  # this way does not ask it
+                    assert found == before
+    assert (alarms > 0) == (name not in BY_KEYS)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_search_does_not_choose_foreign_spaces(
+    postgres_house: House, whole: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = postgres_house.world
+    one = ALL["postgres"]["search_spaces"]
+    head, _, _ = one.sql.partition("WHERE")
+    broken = one._replace(sql=f"{head} WHERE :project_id <> '' AND :space >= 0")
+    monkeypatch.setitem(ALL["postgres"], "search_spaces", broken)
     with pytest.raises(WallBroken):
-        store.read(None, lambda tx: tx.one("messages_get", id="shared"))
+        search(postgres_house, WholeProject(world.two) if whole else Scope(world.two, ""), MESSAGE)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_transaction_without_a_space_reaches_no_user_data(house: House, engine: str) -> None:
+    """A statement over user data in the catalogue's transaction is refused."""
+    met: list[BaseException] = []
+
+    def work(tx: Any) -> None:
+        try:
+            tx.one("messages_get", id="shared")
+        except WallBroken as error:
+            met.append(error)
+
+    house.store.read(None, work)
+    assert met

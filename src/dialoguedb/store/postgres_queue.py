@@ -43,9 +43,9 @@ class Queue:
                 break
         self._batches.append(_Batch(statement, [params]))
 
-    def add_barrier(self, sql: str) -> None:
+    def add_barrier(self, sql: str, params: Sequence[Any] = ()) -> None:
         """Have a statement run that nothing passes."""
-        self._batches.append(_Batch(Numbered(sql, (), frozenset()), [()]))
+        self._batches.append(_Batch(Numbered(sql, (), frozenset()), [params]))
         self._barred = True
 
     def touches(self, tables: frozenset[str]) -> bool:

@@ -103,7 +103,10 @@ class Searching:
             else partial(in_space, space_id=space_id)
         )
         found = session.ask("search_spaces", project_id=project_id, space=space_id or 0)
-        self._namespaces: dict[int, str] = dict(found)
+        for number, _, owner in found:
+            if owner != project_id or number != (space_id or number):
+                raise WallBroken(f"a search was to look into space {number}, where it may not")
+        self._namespaces: dict[int, str] = {number: name for number, name, _ in found}
         self._asked: dict[str, Any] = {"spaces": list(self._namespaces)}
         self._owners: dict[tuple[int, str], int] = {}
 

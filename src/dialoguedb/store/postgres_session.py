@@ -1,6 +1,7 @@
 """A connection to PostgreSQL that is used again and again."""
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -17,6 +18,8 @@ from dialoguedb.store.protocol import Param, Row
 #: A write sees one state, and fails when what it changes has changed since: it is run again.
 BEGIN_WRITE = "BEGIN ISOLATION LEVEL REPEATABLE READ"
 BEGIN_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+#: How the name of the role ends that may look after all spaces.
+UPKEEP = "_upkeep"
 
 
 class Binary:
@@ -53,10 +56,19 @@ class Session:
     somebody needs now goes with what does.
     """
 
-    __slots__ = ("_begin", "_queue", "connection")
+    __slots__ = ("_begin", "_queue", "connection", "secured")
 
-    def __init__(self, connection: "psycopg.Connection[Any]") -> None:
+    def __init__(
+        self, connection: "psycopg.Connection[Any]", *, secured: str | None = None
+    ) -> None:
+        """Make it.
+
+        Args:
+            connection: in no transaction.
+            secured: the role it works as, if row-level security holds that to its spaces.
+        """
         self.connection = connection
+        self.secured = secured
         self._begin: str | None = None
         self._queue = Queue()
 
@@ -64,21 +76,54 @@ class Session:
 
     def queue(self, statement: str, params: Mapping[str, Any]) -> None:
         """Have a named statement run before whatever looks at its tables; errors come up then."""
-        found = statements.numbered(statements.load("postgres")[statement].sql)
+        sql = statements.guarded(statements.load("postgres")[statement].sql)
+        found = statements.numbered(sql)
         self._queue.add(found, [params[name] for name in found.names])
 
     def later(self, sql: str, params: Sequence[Any]) -> None:
         """Do the same with a statement `sql` as it is stored, and parameters in their order."""
         self._queue.add(statements.numbered(sql), params)
 
-    def always(self, sql: str) -> None:
+    def always(self, sql: str, params: Sequence[Any] = ()) -> None:
         """Have a statement run after all that wait, and before whatever follows."""
-        self._queue.add_barrier(sql)
+        self._queue.add_barrier(sql, params)
 
     def flush(self) -> None:
         """Run what waits."""
         if self._queue or self._begin:
             self._together(())
+
+    # ── row-level security ───────────────────────────────────────────────────────────────────
+
+    def confine(self, spaces: Sequence[int], project_id: str) -> None:
+        """Say which spaces of which project what follows in the transaction is about."""
+        if self.secured is not None:
+            shown = "{" + ",".join(map(str, spaces)) + "}"
+            self._confine("confine_spaces", spaces=shown, project_id=project_id)
+
+    def confine_to_project(self, project_id: str) -> None:
+        """Say that it is about all spaces of a project."""
+        if self.secured is not None:
+            self._confine("confine_project", project_id=project_id)
+
+    def _confine(self, statement: str, **params: str) -> None:
+        found = statements.numbered(statements.load("postgres")[statement].sql)
+        self.always(found.sql, [params[name] for name in found.names])
+
+    @contextmanager
+    def looking_after(self, named: statements.Statement) -> Iterator[None]:
+        """Run a statement that may be over all spaces, as the role for that."""
+        if self.secured is None or not statements.over_all_spaces(named):
+            yield
+            return
+        if (
+            self._begin is None
+            and self.connection.info.transaction_status == TransactionStatus.IDLE
+        ):
+            self.begin(BEGIN_READ)
+        self._confine("confine_role", role=f"{self.secured}{UPKEEP}")
+        yield
+        self._confine("confine_role", role=self.secured)
 
     # ── what is waited for ───────────────────────────────────────────────────────────────────
 
@@ -95,7 +140,9 @@ class Session:
 
     def ask(self, statement: str, **params: Any) -> list[Row]:
         """Run a named statement of the store's own, that is of no space, and give all its rows."""
-        return self.all(statements.load("postgres")[statement].sql, params)
+        named = statements.load("postgres")[statement]
+        with self.looking_after(named):
+            return self.all(named.sql, params)
 
     def ask_all(self, asked: Sequence[tuple[str, Mapping[str, Any]]]) -> list[list[Row]]:
         """Run several named statements of the store's own at once; give the rows of each."""

@@ -9,6 +9,7 @@ from dialoguedb.store.postgres_index import EntryIndex
 from dialoguedb.store.postgres_search import Searching
 from dialoguedb.store.postgres_session import Session
 from dialoguedb.store.protocol import Param, Query, Reach, Row, Scope
+from dialoguedb.store.statements import ERASING
 from dialoguedb.store.tx import NO_SPACE, BoundTx
 
 #: Rows of a page beyond which they are taken one by one: a page may end before they do.
@@ -34,6 +35,30 @@ class PostgresTx(BoundTx):
         self._index = index
         #: Whether it has changed anything, or may have.
         self.wrote = False
+        self._confined_to: int | None = None
+        if self._project is not None:
+            session.confine_to_project(self._project.project_id)
+
+    def find_space(self, known: dict[Scope, int]) -> bool:
+        """See `BoundTx`."""
+        found = super().find_space(known)
+        self._confine()
+        return found
+
+    def make_space(self, known: dict[Scope, int]) -> None:
+        """See `BoundTx`."""
+        super().make_space(known)
+        self._confine()
+
+    def _confine(self) -> None:
+        if self._confined_to != self._space:
+            self._confined_to = self._space
+            self._session.confine([self._space], self.scope.project_id)
+
+    def all(self, statement: str, **params: Param) -> list[Row]:
+        """See `protocol.ReadTx`."""
+        with self._session.looking_after(self._statements[statement]):
+            return super().all(statement, **params)
 
     def _rows(self, sql: str, params: Mapping[str, Param]) -> list[Row]:
         self.wrote = self.wrote or not sql.startswith("SELECT")
@@ -64,7 +89,10 @@ class PostgresTx(BoundTx):
         self.wrote = True
         named = self._statements[statement]
         space = self._bind(named, params) if named.scoped else NO_SPACE
-        rows, count = self._session.changed(named.sql, params)
+        if statement.startswith(ERASING):
+            self._session.confine_to_project(str(params["project_id"]))
+        with self._session.looking_after(named):
+            rows, count = self._session.changed(named.sql, params)
         if named.scoped:
             self._checked(rows, named, space)
         return count

@@ -15,6 +15,7 @@ from dialoguedb.errors import StoreError
 from dialoguedb.store import statements
 from dialoguedb.store.postgres_failing import one_line
 from dialoguedb.store.postgres_pool import SCHEMA, Address
+from dialoguedb.store.postgres_session import UPKEEP
 
 Connection = psycopg.Connection[Any]
 
@@ -33,7 +34,7 @@ _BEFORE_POLICIES = ("arrayoverlap(anyarray, anyarray)", "arraycontains(anyarray,
 
 def upkeep_role(role: str) -> str:
     """Name the role that may look after all spaces, by the one that servers work as."""
-    return f"{role}_upkeep"
+    return f"{role}{UPKEEP}"
 
 
 def check(connection: Connection, address: Address) -> None:

@@ -28,6 +28,8 @@ USER_TABLES = frozenset(
         "figures",
     }
 )
+#: A division by zero for the row of another space.
+GUARD = "1 / CAST(space_id = :space AS integer)"
 #: Statements that erase a project: over its spaces, returning nothing.
 ERASING = "erase_"
 #: Statements of the search index: over all spaces, and none of their rows is an answer.
@@ -109,6 +111,21 @@ def with_rows(statement: Numbered, count: int) -> str:
         for number in range(count)
     ]
     return head + ", ".join(rows) + tail
+
+
+@cache
+def guarded(sql: str) -> str:
+    """Have a statement fail in the database itself if it changes a row of another space.
+
+    For what gives its rows to nobody: they are not looked at before the commit.
+    """
+    return re.sub(r"\bRETURNING space_id\b", f"RETURNING {GUARD}", sql)
+
+
+def over_all_spaces(statement: Statement) -> bool:
+    """Tell whether a statement is over user data, and neither bound to a space nor a search's."""
+    apart = statement.scoped or statement.name.startswith((ERASING, *SEARCHING))
+    return not apart and not USER_TABLES.isdisjoint(numbered(statement.sql).tables)
 
 
 def renamed(sql: str, name: str, to: str) -> str:

@@ -87,6 +87,7 @@ SELECT e.space_id, e.kind, :slot, -1, -e.length FROM entries AS e
 WHERE e.space_id = :space AND e.kind = :kind AND e.owner = :owner AND e.sequence = :sequence
 ON CONFLICT (space_id, kind, slot) DO UPDATE
 SET texts = figures.texts + excluded.texts, words = figures.words + excluded.words
+RETURNING space_id
 
 -- index_lag --
 -- How many resources wait for the vectors of the index in use.

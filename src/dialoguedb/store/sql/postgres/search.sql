@@ -4,7 +4,7 @@
 -- the filters below that the request has. Planned anew each time: plans depend on the values.
 
 -- search_spaces --
-SELECT s.id, s.namespace FROM spaces AS s
+SELECT s.id, s.namespace, s.project_id FROM spaces AS s
 WHERE s.project_id = :project_id AND (:space = 0 OR s.id = :space)
 
 -- search_figures --

@@ -7,20 +7,22 @@ meanwhile is run again.
 
 import logging
 import os
-import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 import psycopg
 
 from dialoguedb.embed import Embedder, open_embedder
-from dialoguedb.errors import DialogueDBError, ServiceUnavailable, StoreError
-from dialoguedb.runtime import Runtime, monotonic_s
+from dialoguedb.errors import ServiceUnavailable, StoreError
+from dialoguedb.runtime import Runtime
 from dialoguedb.store.embedders import Embedders, OpenEmbedder
 from dialoguedb.store.migrating import ROLE, administered, ensure_graphs, has_graph, prepare
-from dialoguedb.store.postgres_failing import is_gone, translated, unopened
+from dialoguedb.store.postgres_failing import SilentError, is_gone, translated, unopened
 from dialoguedb.store.postgres_index import EntryIndex
 from dialoguedb.store.postgres_pool import Address, Pool
+from dialoguedb.store.postgres_replica import ElsewhereError, Replica
 from dialoguedb.store.postgres_session import BEGIN_READ, Session
+from dialoguedb.store.postgres_settling import settle
 from dialoguedb.store.postgres_tx import PostgresTx
 from dialoguedb.store.postgres_writer import Writer
 from dialoguedb.store.protocol import (
@@ -41,9 +43,7 @@ CONNECTIONS = 8
 _WRITERS = 3
 #: How long a request may wait for the database, seconds.
 TIMEOUT_S = 10.0
-#: How often it is looked whether older transactions have ended, seconds.
-_SETTLING_S = 0.05
-#: How long they may take, seconds.
+#: How long older transactions may take, seconds.
 _SETTLED_S = 60.0
 #: Spaces whose numbers are remembered; a number never becomes another space's.
 _SPACES = 100_000
@@ -54,11 +54,25 @@ class _Snapshot:
 
     __slots__ = ("_most_bytes", "_pool", "_session", "_store")
 
-    def __init__(self, store: "PostgresStore", pool: Pool, most_bytes: int | None) -> None:
+    def __init__(
+        self,
+        store: "PostgresStore",
+        pool: Pool,
+        most_bytes: int | None = None,
+        session: Session | None = None,
+    ) -> None:
+        """Take it.
+
+        Args:
+            store: whose.
+            pool: where its connection comes from, and goes to when it is closed.
+            most_bytes: see `protocol.Store.snapshot`.
+            session: the connection, if it has been taken.
+        """
         self._store = store
         self._pool = pool
         self._most_bytes = most_bytes
-        self._session: Session = pool.take()
+        self._session: Session = session or pool.take()
         self._session.begin(BEGIN_READ)
 
     def read(self, scope: Reach, work: ReadWork[T]) -> T:
@@ -142,16 +156,17 @@ class PostgresStore:
         self.spaces: dict[Scope, int] = {}
         writers = max(1, min(_WRITERS, connections // 2))
         self._pool = Pool(address, role=role, size=max(1, connections - writers), wait_s=timeout_s)
+        # What the replica is too slow for, the primary has time for in the same request.
         self._replica = (
             None
             if replica is None
-            else Pool(replica, role=role, size=connections, wait_s=timeout_s)
+            else Replica(Pool(replica, role=role, size=connections, wait_s=timeout_s / 2))
         )
         self._closed = False
         self._owner = os.getpid()
         try:
             self._writers = [
-                Writer(number, Pool(address, role=role, size=1, wait_s=timeout_s), self)
+                Writer(number, _writing_pool(address, role, timeout_s), self)
                 for number in range(writers)
             ]
             self.write(None, lambda tx: None)
@@ -187,46 +202,47 @@ class PostgresStore:
 
     def read(self, scope: Reach, work: ReadWork[T], *, after: str | None = None) -> T:
         """See `protocol.Store`."""
-        pool = self._reading_pool(after)
+        if self._replica is not None:
+            with suppress(ElsewhereError):
+                return self._read_replica(self._replica, scope, work, after)
         for attempt in (1, 2):
-            snapshot = self._snapshot(pool, None)
+            snapshot = self._snapshot(None)
             try:
                 return snapshot.read(scope, work)
             except psycopg.Error as error:
                 if is_gone(error):
-                    pool.forget()  # the others are as old: the database may be back already
-                    if attempt == 1:
+                    self._pool.forget()  # the others are as old: the database may be back already
+                    if attempt == 1 and not isinstance(error, SilentError):
                         continue
                 raise translated(error) from error
             finally:
                 snapshot.close()
         raise AssertionError
 
+    def _read_replica(
+        self, replica: Replica, scope: Reach, work: ReadWork[T], after: str | None
+    ) -> T:
+        session = replica.take(after)
+        snapshot = _Snapshot(self, replica.pool, session=session)
+        try:
+            return snapshot.read(scope, work)
+        except psycopg.Error as error:
+            replica.failed(error)
+            raise ElsewhereError from error
+        finally:
+            snapshot.close()
+
     def snapshot(self, *, most_bytes: int | None = None) -> _Told:
         """See `protocol.Store`."""
-        return _Told(self._snapshot(self._pool, most_bytes), self._pool)
+        return _Told(self._snapshot(most_bytes), self._pool)
 
-    def _snapshot(self, pool: Pool, most_bytes: int | None) -> _Snapshot:
+    def _snapshot(self, most_bytes: int | None) -> _Snapshot:
         if self._closed:
             raise ServiceUnavailable("The server is shutting down")
         try:
-            return _Snapshot(self, pool, most_bytes)
+            return _Snapshot(self, self._pool, most_bytes)
         except psycopg.Error as error:
             raise translated(error) from error
-
-    def _reading_pool(self, after: str | None) -> Pool:
-        """Choose where to read: at the replica, if it has what the reader has written."""
-        if self._replica is None:
-            return self._pool
-        if after is None:
-            return self._replica
-        try:
-            with self._replica.session() as session:
-                ((reached,),) = session.ask("position_reached", position=after)
-        except (psycopg.Error, DialogueDBError) as error:
-            log.warning("the replica cannot be asked: %s", translated(error))
-            return self._pool
-        return self._replica if reached else self._pool
 
     # ── writes ───────────────────────────────────────────────────────────────────────────────
 
@@ -262,17 +278,9 @@ class PostgresStore:
 
     def settle(self) -> None:
         """See `protocol.Store`."""
-        until_s = monotonic_s() + _SETTLED_S
         try:
             with self._pool.session() as session:
-                ((_, horizon),) = session.ask("transaction_horizon")
-                while session.ask("transaction_horizon")[0][0] < horizon:
-                    if monotonic_s() > until_s:
-                        raise ServiceUnavailable(
-                            "A transaction on the database has been open for long, such as a "
-                            "backup's; try again when it has ended"
-                        )
-                    time.sleep(_SETTLING_S)
+                settle(session, most_s=_SETTLED_S)
         except psycopg.Error as error:
             raise translated(error) from error
 
@@ -317,6 +325,11 @@ class PostgresStore:
         self._pool.close()
         if self._replica is not None:
             self._replica.close()
+
+
+def _writing_pool(address: Address, role: str, timeout_s: float) -> Pool:
+    """Make the pool of a writer: what it holds while it says nothing, others wait for."""
+    return Pool(address, role=role, size=1, wait_s=timeout_s, idle_s=2 * timeout_s)
 
 
 def _place(position: str) -> tuple[int, int]:

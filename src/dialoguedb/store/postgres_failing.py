@@ -13,19 +13,53 @@ from dialoguedb.errors import (
     StorageReadOnly,
     StoreError,
 )
+from dialoguedb.runtime import monotonic_s
 from dialoguedb.store.protocol import WallBroken
 
 log = logging.getLogger("dialoguedb.store")
 
 #: Somebody else has changed the same: run again, the work sees it and decides anew.
 AGAIN = (errors.SerializationFailure, errors.DeadlockDetected, errors.UniqueViolation)
+#: An outage has a line in the log once in so many seconds.
+_EACH_S = 5.0
+#: Classes of errors that are the database server's own trouble: short of something, broken disks.
+_TROUBLE = ("53", "57", "58")
+
+
+class SilentError(psycopg.OperationalError):
+    """The server has not answered in time; the connection has been closed."""
+
+
+class Seldom:
+    """Logs warnings, one in a while: an outage meets every request."""
+
+    def __init__(self) -> None:
+        """Make it; the first warning is logged."""
+        self._again_s = 0.0
+
+    def warning(self, text: str, *values: object) -> None:
+        """Log a warning, unless there has just been one."""
+        if monotonic_s() >= self._again_s:
+            self._again_s = monotonic_s() + _EACH_S
+            log.warning(text, *values)
+
+
+_away = Seldom()
 
 
 def is_gone(error: BaseException) -> bool:
-    """Tell whether a failure is the connection's: the database is away, or is being stopped."""
-    if isinstance(error, errors.QueryCanceled | errors.LockNotAvailable | errors.DiskFull):
+    """Tell whether a failure is the connection's: the database is away, or is being stopped.
+
+    Not by the classes of psycopg: to them a conflict of two transactions is operational, too.
+    """
+    if not isinstance(error, psycopg.Error):
         return False
-    return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    if error.diag.severity_nonlocalized in ("FATAL", "PANIC"):
+        return True
+    state = error.sqlstate
+    if state is None:
+        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    return state.startswith("08")
 
 
 def translated(error: BaseException) -> BaseException:
@@ -40,13 +74,19 @@ def translated(error: BaseException) -> BaseException:
         return ServiceUnavailable("The database took too long; try again")
     if isinstance(error, AGAIN):
         return ServiceUnavailable("Others keep changing the same; try again")
+    if isinstance(error, SilentError):
+        _away.warning("the database does not answer")
+        return ServiceUnavailable("The database did not answer in time; try again")
     if is_gone(error):
-        log.warning("the database is away: %s", one_line(error))
+        _away.warning("the database is away: %s", one_line(error))
         return ServiceUnavailable("The database cannot be reached; try again")
+    if isinstance(error, psycopg.Error) and (error.sqlstate or "").startswith(_TROUBLE):
+        _away.warning("the database is in trouble: %s", one_line(error))
+        return ServiceUnavailable("The database has trouble of its own; try again")
     if isinstance(error, errors.UndefinedTable | errors.InsufficientPrivilege):
         log.critical("the schema is not as it was: %s", one_line(error))
         return ServiceUnavailable("The database's schema is damaged; run `dialoguedb doctor`")
-    if isinstance(error, WallBroken):
+    if isinstance(error, WallBroken | errors.DivisionByZero):  # see `statements.guarded`
         log.critical("a wall between spaces held: %s", error)
     log.error("a work failed", exc_info=error)
     return InternalError()

@@ -4,7 +4,6 @@ Both are written in the transaction that changes the resource, so whoever reads 
 search in the same snapshot. Nothing of it is in memory.
 """
 
-import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dialoguedb.embed import Embedder
+from dialoguedb.runtime import chance
 from dialoguedb.search import analyser
 from dialoguedb.search.entries import (
     DELETE,
@@ -76,7 +76,11 @@ class EntryIndex:
         """
         self.embedders = embedders
         self._asker = Asker()
-        self._slot = os.getpid() % SLOTS
+        self.move()
+
+    def move(self) -> None:
+        """Count in another row of the figures: somebody else may use this one, too."""
+        self._slot = int(chance() * SLOTS)
 
     def begin(self, session: Session, wanted: str) -> Generation:
         """Learn which index is in use; a new database gets one. In a transaction that writes."""

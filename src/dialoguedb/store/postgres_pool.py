@@ -1,26 +1,41 @@
 """Connections to PostgreSQL: made when they are needed, kept, and let go when they fail."""
 
+import logging
 import threading
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import NamedTuple
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import ConnStatus
 
 from dialoguedb.errors import ServiceUnavailable, StoreError
+from dialoguedb.runtime import monotonic_s
+from dialoguedb.store.postgres_failing import SilentError
 from dialoguedb.store.postgres_session import Session, adapters
 
 SCHEMES = ("postgresql://", "postgres://")
 #: Where the tables are.
 SCHEMA = "dialoguedb"
 #: How long a new connection may take, seconds; for each host of several.
-CONNECT_S = 5
+CONNECT_S = 3
+#: How much longer an answer is waited for than the server may take: what it says is more exact.
+_GRACE_S = 1.0
+#: A peer that has vanished is noticed by both sides: asked after so many seconds without a word,
+#: then again, so many times.
+_KEPT_ALIVE = {"idle": 5, "interval": 2, "count": 3}
 #: Statements that one connection keeps prepared; there are fewer.
 _PREPARED = 400
 #: How vectors are searched (pgvector): further and further, until enough pass the filter.
 SEARCH = (("hnsw.iterative_scan", "relaxed_order"), ("hnsw.ef_search", "120"))
+
+
+T = TypeVar("T")
+
+# Each failure comes up as an error, and is told or logged as what it means.
+logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 
 class _Adapted:
@@ -68,39 +83,132 @@ class Address(NamedTuple):
         return cls(make_conninfo("", **parts), f"postgresql://{where}/{name}")
 
 
+class Connection(psycopg.Connection[tuple[object, ...]]):
+    """A connection on which no answer is waited for longer than it may take.
+
+    The server keeps its own time, but one that has been frozen or cut off cannot say so.
+
+    Attributes:
+        limit_s: how long to wait for an answer, seconds; 0 is for ever.
+        warned: whether the server has sent a warning since this was set to False.
+        committing: whether a commit is under way. It may take as long as a synchronous standby is
+            away, and is left only for a server that has taken over: each that is left stays open
+            on the server, and the next one would wait there likewise.
+        address: where to look for that server.
+    """
+
+    limit_s = 0.0
+    warned = False
+    committing = False
+    address: "Address | None" = None
+
+    def wait(self, gen: Generator[Any, Any, T], *args: Any, **options: Any) -> T:
+        """Run what waits for the server.
+
+        Raises:
+            SilentError: it has not answered in time; the connection is closed.
+        """
+        return super().wait(self._limited(gen) if self.limit_s else gen, *args, **options)
+
+    def _limited(self, gen: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
+        until_s = monotonic_s() + self.limit_s
+        try:
+            wanted = next(gen)
+            while True:
+                ready = yield wanted
+                if not ready and monotonic_s() > until_s:
+                    if not self.committing or self._superseded():
+                        self.close()
+                        raise SilentError("the server has not answered in time")
+                    until_s = monotonic_s() + self.limit_s
+                wanted = gen.send(ready)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    def heed(self, notice: psycopg.errors.Diagnostic) -> None:
+        """Take note of what the server says beside its answers."""
+        self.warned = self.warned or notice.severity_nonlocalized == "WARNING"
+
+    def _superseded(self) -> bool:
+        """Tell whether another of the address's hosts takes writes now."""
+        if self.address is None:
+            return False
+        try:
+            with connect(self.address, plain=True) as other:
+                return (other.info.host, other.info.port) != (self.info.host, self.info.port)
+        except psycopg.Error:
+            return False
+
+    @property
+    def alive(self) -> bool:
+        """Whether an idle connection is still there, as far as this side has been told."""
+        with suppress(psycopg.Error):
+            # The first takes in what the server has said, the second that it has hung up.
+            self.pgconn.consume_input()
+            self.pgconn.consume_input()
+        return self.pgconn.status == ConnStatus.OK
+
+
 def connect(
-    address: Address, *, role: str | None = None, statement_s: float = 0, plain: bool = False
-) -> "psycopg.Connection[tuple[object, ...]]":
+    address: Address,
+    *,
+    role: str | None = None,
+    statement_s: float = 0,
+    idle_s: float = 0,
+    plain: bool = False,
+) -> Connection:
     """Connect, with nothing begun.
 
     Args:
         address: where.
         role: the role to take on.
         statement_s: how long a statement may take; 0 is for ever.
+        idle_s: how long a transaction may do nothing before the server ends it; 0 is for ever.
         plain: leave all settings of the connection as they are.
     Raises:
         psycopg.OperationalError: it cannot be reached, or refuses.
     """
     parts = conninfo_to_dict(address.conninfo)
     if not plain:
-        options = [str(parts.get("options") or ""), f"-c search_path={SCHEMA},public"]
-        options += [f"-c {name}={value}" for name, value in SEARCH]
+        settings = {"search_path": f"{SCHEMA},public", **dict(SEARCH)}
         if role is not None:
-            options.append(f"-c role={role}")
+            settings["role"] = role
         if statement_s:
-            options.append(f"-c statement_timeout={int(statement_s * 1000)}")
-            options.append(f"-c lock_timeout={int(statement_s * 1000)}")
+            settings |= _limits(statement_s, idle_s)
             # A peer that has vanished without a word is not waited for.
             parts.setdefault("tcp_user_timeout", int(statement_s * 1000))
-        parts["options"] = " ".join(filter(None, options))
+            for name, value in _KEPT_ALIVE.items():
+                parts.setdefault(f"keepalives_{name}", value)
+        options = [f"-c {name}={value}" for name, value in settings.items()]
+        parts["options"] = " ".join(filter(None, [str(parts.get("options") or ""), *options]))
     parts.setdefault("connect_timeout", CONNECT_S)
     parts.setdefault("application_name", "dialoguedb")
-    connection = psycopg.Connection.connect(
-        make_conninfo("", **parts), autocommit=True, context=_Adapted()
-    )
+    connection = Connection.connect(make_conninfo("", **parts), autocommit=True, context=_Adapted())
     connection.prepare_threshold = None
     connection.prepared_max = _PREPARED
+    connection.add_notice_handler(connection.heed)
+    connection.limit_s = statement_s and statement_s + _GRACE_S
+    connection.address = address
     return connection
+
+
+def _limits(statement_s: float, idle_s: float) -> dict[str, str]:
+    """Give the server's part of the time limits; those of TCP are for a client that vanishes."""
+    statement_ms = str(int(statement_s * 1000))
+    return {
+        "statement_timeout": statement_ms,
+        "lock_timeout": statement_ms,
+        "idle_in_transaction_session_timeout": str(int(idle_s * 1000)),
+        "tcp_user_timeout": statement_ms,
+        **{f"tcp_keepalives_{name}": str(value) for name, value in _KEPT_ALIVE.items()},
+    }
+
+
+def connection_of(session: Session) -> Connection:
+    """Give the connection of a session that comes from a pool."""
+    assert isinstance(session.connection, Connection)
+    return session.connection
 
 
 class _Places:
@@ -146,7 +254,9 @@ class Pool:
     anew. So service returns with the database.
     """
 
-    def __init__(self, address: Address, *, role: str, size: int, wait_s: float) -> None:
+    def __init__(
+        self, address: Address, *, role: str, size: int, wait_s: float, idle_s: float = 0
+    ) -> None:
         """Make it, without connecting.
 
         Args:
@@ -154,10 +264,12 @@ class Pool:
             role: the role that its connections take on.
             size: connections at most.
             wait_s: how long to wait for a free one, and for each statement.
+            idle_s: how long a transaction may do nothing before the server ends it; 0 is for ever.
         """
         self.address = address
+        self.wait_s = wait_s
         self._role = role
-        self._wait_s = wait_s
+        self._idle_s = idle_s
         self._free: deque[Session] = deque()
         self._places = _Places(size)
         self._closed = False
@@ -169,18 +281,31 @@ class Pool:
             ServiceUnavailable: all are busy, for as long as one waits.
             psycopg.OperationalError: the database cannot be reached.
         """
-        if not self._places.take(self._wait_s):
+        if not self._places.take(self.wait_s):
             raise ServiceUnavailable("All connections to the database are busy; try again")
         try:
             while self._free:
                 session = self._free.pop()
-                if session.usable:
+                if session.usable and connection_of(session).alive:
                     return session
                 session.close()
-            return Session(connect(self.address, role=self._role, statement_s=self._wait_s))
+            return self.another()
         except BaseException:
             self._places.give_back()
             raise
+
+    def another(self) -> Session:
+        """Make a connection in the place of one that is lost.
+
+        Raises:
+            psycopg.OperationalError: the database cannot be reached.
+        """
+        session = Session(
+            connect(self.address, role=self._role, statement_s=self.wait_s, idle_s=self._idle_s)
+        )
+        if session.ask("row_security_on"):
+            session.secured = self._role
+        return session
 
     def give_back(self, session: Session) -> None:
         """Give a connection back; one that is not in order is closed."""

@@ -6,15 +6,19 @@ SELECT p.id, :namespace FROM projects AS p WHERE p.id = :project_id AND p.deleti
 ON CONFLICT (project_id, namespace) DO NOTHING
 RETURNING id
 
--- transaction_horizon --
--- The number from which on transactions may still be running, and the next one to be given.
-SELECT CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint),
-    CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint)
-
 -- position_now --
--- Where the log of writes ends.
-SELECT CAST(pg_current_wal_lsn() AS text)
+-- Where the log of writes ends, written or not: whoever has all before it has each commit.
+SELECT CAST(pg_current_wal_insert_lsn() AS text)
 
 -- position_reached --
--- Whether a replica has what stands before a position.
+-- Whether a replica has what stands before a position. One that follows nobody may have come as far
+-- along another history, that of a primary which has been replaced.
 SELECT pg_last_wal_replay_lsn() >= CAST(:position AS pg_lsn)
+    AND EXISTS (SELECT 1 FROM pg_stat_wal_receiver AS r WHERE r.pid IS NOT NULL)
+
+-- turn_take --
+-- Held by the connection until `turn_end`, or its end.
+SELECT pg_advisory_lock(:number)
+
+-- turn_end --
+SELECT pg_advisory_unlock_all()

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,7 +18,7 @@ from dialoguedb.server import logs
 from dialoguedb.store import jobs
 from dialoguedb.store.opening import open_store
 from dialoguedb.store.protocol import Store
-from dialoguedb.worker.kinds import Kind, Kinds
+from dialoguedb.worker.kinds import Kind, Kinds, kinds_of
 from dialoguedb.worker.task import Again, Task
 from dialoguedb.worker.working import Pace, Worker
 
@@ -36,6 +36,20 @@ def do(store: Store, project_id: str, name: str, body: dict[str, Any], **caller:
 def task_of(project_id: str, name: str, body: dict[str, Any], **caller: Any) -> Any:
     request = msgspec.json.decode(msgspec.json.encode(body), type=_REQUESTS[name])
     return handlers()[name](Caller(project_id=project_id, request_id="r", **caller), request)
+
+
+def say_texts(
+    store: Store, project_id: str, texts: Sequence[str], dialogue: str = "d", **more: Any
+) -> None:
+    """Make a dialogue with messages of these texts."""
+    messages = [{"role": "user", "content": text} for text in texts]
+    do(store, project_id, "dialogues.create", {"id": dialogue, "messages": messages} | more)
+
+
+def work(store: Store, *names: str) -> int:
+    """Do what is due of some of the kinds that there are, or of all; give how often that was."""
+    found = kinds_of(store)
+    return Worker(store, kinds={name: found[name] for name in names or found}).run(once=True)
 
 
 def add(store: Store, kind: str, key: str, **payload: Any) -> None:

@@ -12,13 +12,13 @@ from contextlib import suppress
 
 import psycopg
 
-from dialoguedb.embed import Embedder, open_embedder
+from dialoguedb.embed import open_embedder
 from dialoguedb.errors import ServiceUnavailable, StoreError
 from dialoguedb.runtime import Runtime
 from dialoguedb.store.embedders import Embedders, OpenEmbedder
 from dialoguedb.store.migrating import ROLE, administered, ensure_graphs, has_graph, prepare
 from dialoguedb.store.postgres_failing import SilentError, is_gone, translated, unopened
-from dialoguedb.store.postgres_index import EntryIndex
+from dialoguedb.store.postgres_index import EntryIndex, active
 from dialoguedb.store.postgres_pool import Address, Pool
 from dialoguedb.store.postgres_replica import ElsewhereError, Replica
 from dialoguedb.store.postgres_session import BEGIN_READ, Session
@@ -287,19 +287,14 @@ class PostgresStore:
     # ── the search index ─────────────────────────────────────────────────────────────────────
 
     def search_standing(self) -> SearchStanding:
-        """See `protocol.Store`."""
-        return SearchStanding(self.generation.embedder, self._lag())
-
-    def _lag(self) -> int:
+        """See `protocol.Store`; another process may have moved to another index."""
         try:
             with self._pool.session() as session:
-                return int(session.ask("index_lag")[0][0])
+                ((lag,),) = session.ask("index_lag")
+                current = active(session) or self.generation
         except psycopg.Error as error:
             raise translated(error) from error
-
-    def embedder(self) -> Embedder | None:
-        """Give the embedder of the index; None if it cannot be had."""
-        return self.index.embedder(self.generation)
+        return SearchStanding(current.embedder, lag)
 
     def look_again(self) -> None:
         """See `protocol.Store`: nothing is remembered that could have become another."""

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from dialoguedb.store.embedders import Embedders
 from dialoguedb.store.index_tools import IndexTools, Progress, tools_of
 from dialoguedb.store.opening import open_store
 from dialoguedb.store.postgres import PostgresStore
+from dialoguedb.store.postgres_filling import Filler
 from dialoguedb.store.postgres_index import EntryIndex
 from dialoguedb.store.postgres_pool import connect
 from dialoguedb.store.postgres_rebuilding import Rebuilding
@@ -195,6 +197,61 @@ def test_the_new_index_holds_what_is_stored(
             pass
 
 
+@pytest.mark.parametrize("moment", ["embed", "_take"])
+def test_a_text_that_changes_while_it_is_embedded_gets_the_vectors_of_the_new_one(
+    db: str, moment: str
+) -> None:
+    """Before they are stored, or while they are; also of what is deleted and made again."""
+    count = [0]
+
+    def act(*_: object, **__: object) -> None:
+        if count[0] < 3:
+            count[0] += 1
+            tenant.call("dialogues.update", id="a", label=f"changed {count[0]}")
+            tenant.call("memories.delete", id="m")
+            tenant.call("memories.create", id="m", value=f"again {count[0]}")
+            tenant.say("a", f"said meanwhile {count[0]}")
+
+    def acting(part: Any) -> Any:
+        return lambda *args, **more: (act(), part(*args, **more))[1]
+
+    old, new = Hashing(*OLD, inline=True), Acting(*NEW, act=lambda: None)
+    with pytest.MonkeyPatch.context() as patch, opened(db, old, new) as store:
+        tenant = Tenant(store)
+        written(tenant)
+        if moment == "embed":
+            new.act = act
+        else:
+            patch.setattr(Filler, moment, acting(getattr(Filler, moment)))
+        move(store, new)
+        assert count == [3]
+        settled(store)
+
+
+def test_a_text_that_changes_while_its_vectors_are_stored_gets_others(db: str) -> None:
+    """Who changes it waits for them, and sees them then."""
+    changing: list[threading.Thread] = []
+    put = Filler._put
+
+    def acting(self: Filler, space: Any, key: Any, *made: Any, **more: Any) -> None:
+        if key.owner == "a" and not changing:
+            change = partial(tenant.call, "dialogues.update", id="a", label="changed")
+            changing.append(threading.Thread(target=change))
+            changing[0].start()
+            while not rows(store, "SELECT 1 FROM pg_locks WHERE NOT granted"):
+                assert changing[0].is_alive()
+        put(self, space, key, *made, **more)
+
+    with pytest.MonkeyPatch.context() as patch, opened(db, Hashing(*OLD), Hashing(*NEW)) as store:
+        patch.setattr(Filler, "_put", acting)
+        tenant = Tenant(store)
+        written(tenant)
+        move(store, Hashing(*NEW))
+        changing[0].join()
+        fill(store)
+        settled(store)
+
+
 def test_searches_answer_by_the_old_index_until_the_new_one_is_whole(db: str) -> None:
     """And by the new one from then on; in no answer are both."""
     seen: list[list[float]] = []
@@ -260,7 +317,9 @@ def test_a_write_that_began_before_is_not_missed(db: str) -> None:
     asked = threading.Event()
     early: list[bool] = []
     old, new = Hashing(*OLD, inline=True), Acting(*NEW, act=asked.set)
-    with opened(db, old, new) as store:
+    with pytest.MonkeyPatch.context() as patch, opened(db, old, new) as store:
+        # To make the graph waits for the same, but is not to be relied on.
+        patch.setattr(postgres_rebuilding, "ensure_graphs", lambda *_: None)
         tenant = Tenant(store)
         written(tenant)
         writing = begun(
@@ -304,7 +363,8 @@ def test_a_write_across_the_cut_over_gets_the_new_models_vectors(db: str) -> Non
     """It begins by the old index, and is committed when that is not used any more."""
     old, new = Hashing(*OLD, inline=True), Hashing(*NEW, inline=True)
     cut_over = Rebuilding._activate
-    over = threading.Event()
+    moved = threading.Event()
+    early: list[bool] = []
     writing: list[threading.Thread] = []
     with opened(db, old, new) as store, opened(db, old, new) as other:
         tenant = Tenant(store)
@@ -313,17 +373,17 @@ def test_a_write_across_the_cut_over_gets_the_new_models_vectors(db: str) -> Non
 
         def late(self: Rebuilding, generation: Any) -> None:
             there.say("a", "said right before")
-            writing.append(
-                begun(there, lambda: over.wait(10), "memories.create", id="n", value="across it")
-            )
+            wait = lambda: early.append(moved.wait(0.5))  # noqa: E731
+            writing.append(begun(there, wait, "memories.create", id="n", value="across it"))
             cut_over(self, generation)
             tenant.say("a", "said right after")
-            over.set()
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Rebuilding, "_activate", late)
             move(store, new)
+            moved.set()
         writing[0].join()
+        assert early == [False]
         report = checked(store)
         assert (report.equal, report.waiting) == (True, 2), report
         assert rows(store, "SELECT DISTINCT generation FROM vectors") == [(2,)]
@@ -645,7 +705,7 @@ def test_a_move_that_is_killed_again_and_again_arrives(db: str) -> None:
     reached = []
     with opened(db, old, new) as store:
         tenant = Tenant(store)
-        written(tenant, 150)
+        written(tenant, 90)
         while in_use(store) == OLD[0]:
             assert len(reached) < 100
             mover = started(MOVER, db, TESTS)

@@ -193,8 +193,8 @@ def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[s
 
 
 COMMANDS = dict(commands(get_command(app)))
-#: Ends only when it is told to; it is run in its own tests.
-ENDLESS = {("serve",)}
+#: End only when they are told to; they are run in their own tests.
+ENDLESS = {("serve",), ("work",)}
 
 
 def example_of(path: tuple[str, ...]) -> list[str]:
@@ -216,14 +216,17 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place.json("project", "create", "shop")
     place.json("export", "chat.ndjson")
     (folder / "turns.json").write_text('[{"role": "user", "content": "c"}]')
+    shutil.copy(folder / "dialoguedb.db", folder / "chat.db")
     return folder
 
 
 @pytest.mark.parametrize(
     "path", [one for one in COMMANDS if one not in ENDLESS], ids=lambda path: "-".join(path)
 )
-def test_every_example_runs(path: tuple[str, ...], world: Path, tmp_path: Path) -> None:
-    """As it stands in the help, in a folder with a database."""
+def test_every_example_runs(
+    path: tuple[str, ...], world: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """As it stands in the help, in a folder with a database; an address is that of a real one."""
     folder = shutil.copytree(world, tmp_path / "world")
     program_name, *arguments = example_of(path)
     assert program_name == "dialoguedb"
@@ -236,8 +239,13 @@ def test_every_example_runs(path: tuple[str, ...], world: Path, tmp_path: Path) 
         assert "--label" in arguments
     if path == ("key", "revoke"):
         arguments[-1] = json.loads(program("key", "create", cwd=folder).stdout)["id"]
+    if any(one.startswith("postgresql://") for one in arguments):
+        address = request.getfixturevalue("cluster").new_database("empty")
+        arguments = [address if one.startswith("postgresql://") else one for one in arguments]
     done = program(*arguments, cwd=folder)
-    if path == ("dialogue", "compact"):
+    if path == ("doctor",):
+        assert (done.returncode, done.stderr) == (1, "")  # the tests' cluster does not fsync
+    elif path == ("dialogue", "compact"):
         assert json.loads(done.stderr)["code"] == "NOT_IMPLEMENTED"
     else:
         assert (done.returncode, done.stderr) == (0, ""), done.stderr

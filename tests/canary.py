@@ -43,12 +43,12 @@ def plant(store: Store) -> None:
 def _requests(mark: str) -> list[tuple[str, dict[str, Any]]]:
     """What is done in one space; every id has the mark in it."""
     text = f"{WORD} {_SAID}"
-    marks = {"tags": [f"{WORD}-tag"], "metadata": {f"{WORD}-key": text}}
+    marks: dict[str, Any] = {"tags": [f"{WORD}-tag"], "metadata": {f"{WORD}-key": text}}
     said = [
         {"id": f"{mark}-m{n}", "role": WORD, "name": WORD, "content": text} | marks
         for n in range(3)
     ]
-    image = {"type": "image", "source": {"type": "url", "url": f"https://{WORD}.example/a.png"}}
+    image: dict[str, Any] = {"type": "image", "source": {"type": "url", "url": f"https://{WORD}.example/a.png"}}
     said.append({"role": WORD, "content": [{"type": "text", "text": text}, image]})
     dialogue = {"label": text, "state": {WORD: text}, "messages": said} | marks
     memory = {"value": text, "label": text, "description": text} | marks

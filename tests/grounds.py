@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -18,6 +18,8 @@ from harness import Database, Server, cli, close_kept, keep_open
 
 #: The address of a cluster with the extension `citus`; its user is a superuser.
 CITUS_URL = os.environ.get("DIALOGUEDB_TEST_CITUS_URL")
+#: A node of it: host and port.
+Node = tuple[str, int]
 ENGINES = ["sqlite", "postgres", *(["citus"] if CITUS_URL else [])]
 
 
@@ -89,12 +91,14 @@ class Citus:
 
     def new(self, contents: Contents = "canary") -> str:
         name = f"dialoguedb_test_{os.getpid()}_{next(self._numbers)}"
-        nodes = self._nodes()
-        for host, port in [(None, None), *nodes]:
-            self._run(f"CREATE DATABASE {name}", host=host, port=port)
+        coordinator, workers = self._nodes()
+        for node in [None, *workers]:
+            self._run(f"CREATE DATABASE {name}", node=node)
             for extension in ("citus", "vector"):
-                self._run(f"CREATE EXTENSION {extension}", name, host=host, port=port)
-        for host, port in nodes:
+                self._run(f"CREATE EXTENSION {extension}", name, node=node)
+        for host, port in coordinator:
+            self._run(f"SELECT citus_set_coordinator_host('{host}', {port})", name)
+        for host, port in workers:
             self._run(f"SELECT citus_add_node('{host}', {port})", name)
         address = self._at(name)
         if contents != "bare":
@@ -107,33 +111,26 @@ class Citus:
 
     def drop(self, db: Database) -> None:
         name = urlsplit(str(db)).path.lstrip("/")
-        for host, port in [(None, None), *self._nodes()]:
-            self._run(f"DROP DATABASE {name} WITH (FORCE)", host=host, port=port)
+        for node in [None, *self._nodes()[1]]:
+            self._run(f"DROP DATABASE {name} WITH (FORCE)", node=node)
 
-    def _nodes(self) -> list[tuple[str, int]]:
-        """The workers, apart from the coordinator itself."""
-        return [
-            (str(host), int(port))
-            for host, port in self._run(
-                "SELECT nodename, nodeport FROM pg_dist_node WHERE groupid > 0"
-            )
-        ]
+    def _nodes(self) -> tuple[list[Node], list[Node]]:
+        """The coordinator, if it is named, and the workers."""
+        rows = self._run("SELECT nodename, nodeport, groupid FROM pg_dist_node")
+        named = [(str(host), int(port)) for host, port, group in rows if group == 0]
+        return named, [(str(host), int(port)) for host, port, group in rows if group != 0]
 
-    def _at(self, database: str, host: str | None = None, port: int | None = None) -> str:
+    def _at(self, database: str, node: Node | None = None) -> str:
         parts = urlsplit(self.url)
         login, at, place = parts.netloc.rpartition("@")
-        place = place if host is None else f"{host}:{port}"
+        place = place if node is None else "{}:{}".format(*node)
         return urlunsplit(parts._replace(netloc=f"{login}{at}{place}", path=f"/{database}"))
 
     def _run(
-        self,
-        statement: str,
-        database: str = "",
-        *,
-        host: str | None = None,
-        port: int | None = None,
-    ) -> list[tuple[object, ...]]:
-        address = self._at(database or urlsplit(self.url).path.lstrip("/"), host, port)
+        self, statement: str, database: str = "", *, node: Node | None = None
+    ) -> list[tuple[Any, ...]]:
+        """Run a statement on a node, else on the coordinator; in the address's own database."""
+        address = self._at(database or urlsplit(self.url).path.lstrip("/"), node)
         with psycopg.connect(address, autocommit=True) as connection:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []

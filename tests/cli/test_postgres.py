@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ import pytest
 import dialoguedb
 from databases import Cluster
 from dialoguedb.errors import StoreError
-from harness import DIALOGUEDB, Server, cli
+from harness import DIALOGUEDB, KEY, Server, cli
 
 SECRET = "hidden"
 
@@ -79,6 +80,28 @@ def test_the_client_opens_it_in_its_own_process(db: str) -> None:
     with dialoguedb.open(db, project="inside") as one, dialoguedb.open(db, project="inside") as two:
         one.create_dialogue(id="mine").save_message(role="user", content="Hello!")
         assert [message.content for message in two.get_dialogue("mine").messages] == ["Hello!"]
+
+
+@pytest.mark.parametrize("carrier", ["in-process", "server"])
+def test_raw_responses_show_the_position(db: str, carrier: str) -> None:
+    """Both carriers of the client give the header of a write's answer."""
+    if carrier == "in-process":
+        check_position(dialoguedb.open(db))
+        return
+    server = Server(db)
+    try:
+        check_position(dialoguedb.DialogueDB(KEY, server.url))
+    finally:
+        server.stop()
+
+
+def check_position(client: dialoguedb.DialogueDB) -> None:
+    with client as opened, opened.raw_responses() as seen:
+        memory = opened.create_memory("x")
+        opened.get_memory(memory.id)
+    written, read = seen
+    assert re.fullmatch("[0-9A-F]{1,8}/[0-9A-F]{1,8}", written.headers["x-dialoguedb-position"])
+    assert "x-dialoguedb-position" not in read.headers
 
 
 FORKED = """

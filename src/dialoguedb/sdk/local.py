@@ -116,7 +116,7 @@ class LocalTransport:
         except Exception as error:  # noqa: BLE001 - the edge: it is told as a server would
             told = _told(error, request_id)
             raise told from told.__cause__
-        return _reply(call, request_id, result)
+        return _reply(house, call, request_id, result)
 
     def begin(self, call: Call) -> "Future[Reply]":
         """Prepare a call in this thread; it is done when the future is.
@@ -144,7 +144,7 @@ class LocalTransport:
                 if not future.set_running_or_notify_cancel():
                     continue  # nobody waits any more
                 if error is None:
-                    future.set_result(_reply(call, request_id, result))
+                    future.set_result(_reply(house, call, request_id, result))
                 else:
                     future.set_exception(_told(error, request_id))
 
@@ -206,8 +206,11 @@ def _task(house: _House, call: Call, request_id: str) -> Task[Any]:
     return task
 
 
-def _reply(call: Call, request_id: str, result: Any) -> Reply:
+def _reply(house: _House, call: Call, request_id: str, result: Any) -> Reply:
     headers = {"x-request-id": request_id}
+    position = house.store.position() if call.operation.writes else None
+    if position is not None:
+        headers["x-dialoguedb-position"] = position
     if type(result) is Replayed:
         result = result.answer
         headers["idempotent-replayed"] = "true"

@@ -48,7 +48,10 @@ def _requests(mark: str) -> list[tuple[str, dict[str, Any]]]:
         {"id": f"{mark}-m{n}", "role": WORD, "name": WORD, "content": text} | marks
         for n in range(3)
     ]
-    image: dict[str, Any] = {"type": "image", "source": {"type": "url", "url": f"https://{WORD}.example/a.png"}}
+    image: dict[str, Any] = {
+        "type": "image",
+        "source": {"type": "url", "url": f"https://{WORD}.example/a.png"},
+    }
     said.append({"role": WORD, "content": [{"type": "text", "text": text}, image]})
     dialogue = {"label": text, "state": {WORD: text}, "messages": said} | marks
     memory = {"value": text, "label": text, "description": text} | marks

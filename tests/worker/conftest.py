@@ -1,6 +1,6 @@
 """Background jobs, on every engine."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import pytest
@@ -9,6 +9,7 @@ from dialoguedb.engine import projects
 from dialoguedb.store.opening import open_store
 from dialoguedb.store.protocol import Store
 from grounds import ENGINES, Grounds
+from harness import Server
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -38,3 +39,17 @@ def store(db: str) -> Iterator[Store]:
 def project(store: Store) -> str:
     """The id of a project."""
     return projects.create(store, "one").id
+
+
+@pytest.fixture
+def started() -> Iterator[Callable[..., Server]]:
+    """Start servers, which are stopped afterwards."""
+    running: list[Server] = []
+
+    def start(db: str, *flags: str) -> Server:
+        running.append(Server(db, *flags))
+        return running[-1]
+
+    yield start
+    for server in running:
+        server.stop()

@@ -192,16 +192,23 @@ def delete(store: Store, project: str) -> Iterator[int]:
     """
     found = find(store, project)
     if found.deleting is UNSET:
-        if found.deletion_protection:
-            raise AdminError(
-                f"project '{found.name}' is protected; `dialoguedb project set {found.id} "
-                "--no-deletion-protection` lifts that"
-            )
-        store.write(None, lambda tx: stored.mark_deleting(tx, found.id, tx.runtime.now()))
+        store.write(None, lambda tx: _mark_deleting(tx, found.id))
     store.settle()  # whoever has begun before may still write into it
     while erased := store.write(None, lambda tx: stored.erase_some(tx, found.id, ERASE_STEP)):
         yield erased
     store.write(None, lambda tx: stored.erase_last(tx, found.id))
+
+
+def _mark_deleting(tx: WriteTx, project_id: str) -> None:
+    row = stored.find(tx, project_id)
+    if row is None:
+        return  # somebody else has begun meanwhile
+    if row.deletion_protection:
+        raise AdminError(
+            f"project '{row.name}' is protected; `dialoguedb project set {row.id} "
+            "--no-deletion-protection` lifts that"
+        )
+    stored.mark_deleting(tx, row.id, tx.runtime.now())
 
 
 def create_key(store: Store, project: str, name: str = "", *, admin: bool = False) -> Key:

@@ -195,7 +195,8 @@ def take_numbers(
 
 def lose_message(tx: WriteTx, dialogue_id: str, now_ms: int) -> None:
     """Count a deleted message off its dialogue, if that is there."""
-    tx.run("dialogues_lost_message", id=dialogue_id, now=now_ms)
+    if not tx.run("dialogues_lost_message", id=dialogue_id, now=now_ms):
+        touch_tombstone(tx, dialogue_id)
 
 
 def count_thread(tx: WriteTx, dialogue_id: str, change: int) -> bool:
@@ -216,5 +217,10 @@ def delete(tx: WriteTx, dialogue_id: str) -> None:
         last_sequence=last_sequence,
         last_server_time=last_server_time,
     )
-    if thread_of is not None:
-        count_thread(tx, thread_of, -1)
+    if thread_of is not None and not count_thread(tx, thread_of, -1):
+        touch_tombstone(tx, thread_of)
+
+
+def touch_tombstone(tx: WriteTx, dialogue_id: str) -> None:
+    """See that nobody makes a dialogue again meanwhile, with counts of what was there before."""
+    tx.run("tombstones_touch", id=dialogue_id)

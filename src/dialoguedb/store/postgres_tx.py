@@ -4,6 +4,7 @@ from collections.abc import Generator, Mapping, Sequence
 from typing import Self
 
 from dialoguedb.runtime import Runtime
+from dialoguedb.search.entries import DIALOGUE, MESSAGE
 from dialoguedb.search.results import Hit
 from dialoguedb.store.postgres_index import EntryIndex
 from dialoguedb.store.postgres_search import Searching
@@ -14,6 +15,11 @@ from dialoguedb.store.tx import NO_SPACE, BoundTx
 
 #: Rows of a page beyond which they are taken one by one: a page may end before they do.
 _FEW = 16
+#: Results of a search that are read at once, before they are asked for one by one.
+_AHEAD = 16
+
+#: A statement and its parameters.
+_Asked = tuple[str, frozenset[tuple[str, Param]]]
 
 
 class PostgresTx(BoundTx):
@@ -36,6 +42,9 @@ class PostgresTx(BoundTx):
         #: Whether it has changed anything, or may have.
         self.wrote = False
         self._confined_to: int | None = None
+        #: What a search has found: the namespaces it looked into, and answers to what comes next.
+        self._namespaces: Mapping[int, str] = {}
+        self._ahead: dict[_Asked, list[Row]] = {}
         if self._project is not None:
             session.confine_to_project(self._project.project_id)
 
@@ -62,6 +71,10 @@ class PostgresTx(BoundTx):
 
     def _rows(self, sql: str, params: Mapping[str, Param]) -> list[Row]:
         self.wrote = self.wrote or not sql.startswith("SELECT")
+        if self._ahead:
+            known = self._ahead.pop((sql, frozenset(params.items())), None)
+            if known is not None:
+                return known
         return self._session.all(sql, params)
 
     def _rows_of_many(self, sql: str, sets: Sequence[Mapping[str, Param]]) -> list[Row]:
@@ -72,6 +85,12 @@ class PostgresTx(BoundTx):
         self.wrote = True
         for row in rows:
             self._session.later(sql, row)
+
+    def many(self, statement: str, rows: Sequence[dict[str, Param]]) -> list[Row]:
+        """See `protocol.WriteTx`."""
+        if statement == "claims_take":
+            self.put("claims_hold", rows)
+        return super().many(statement, rows)
 
     def put(self, statement: str, sets: Sequence[dict[str, Param]]) -> None:
         """See `protocol.WriteTx`."""
@@ -103,7 +122,41 @@ class PostgresTx(BoundTx):
             return []
         project_id = (self._project or self.scope).project_id
         space = None if self._project else self._space
-        return Searching(self._session, self._index, project_id, space).find(query)
+        searching = Searching(self._session, self._index, project_id, space)
+        hits = searching.find(query)
+        self._namespaces = searching.namespaces
+        self._read_ahead(hits[:_AHEAD])
+        return hits
+
+    def _read_ahead(self, hits: Sequence[Hit]) -> None:
+        """Read what hits name, at once; who has searched asks for it next."""
+        places = [place for hit in hits for place in (hit.place, *(m.place for m in hit.matches))]
+        asked: list[tuple[str, dict[str, Param]]] = []
+        for place in places:
+            if place.kind == MESSAGE:
+                params: dict[str, Param] = {
+                    "dialogue_id": place.owner,
+                    "created": place.created,
+                    "sequence": place.sequence,
+                }
+                asked.append(("messages_at", params | {"space": place.space_id}))
+            else:
+                statement = "dialogues_get" if place.kind == DIALOGUE else "memories_get"
+                asked.append((statement, {"id": place.owner, "space": place.space_id}))
+        self._ahead.clear()
+        for (statement, params), rows in zip(asked, self._session.ask_all(asked), strict=True):
+            sql = self._statements[statement].sql
+            self._ahead[sql, frozenset(params.items())] = rows
+
+    def within(self, space_id: int) -> Self | None:
+        """See `protocol.ReadTx`; a search has looked the spaces up, in this snapshot."""
+        if space_id not in self._namespaces:
+            return super().within(space_id)
+        project_id = (self._project or self.scope).project_id
+        tx = self._beside(Scope(project_id, self._namespaces[space_id]))
+        tx._space = space_id
+        tx._ahead = self._ahead
+        return tx
 
     def _beside(self, scope: Scope) -> Self:
         return type(self)(self._session, scope, self.runtime, self._index, self._most_bytes)

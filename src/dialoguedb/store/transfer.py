@@ -94,6 +94,8 @@ def insert_dialogues(tx: WriteTx, new: Sequence[Restored]) -> None:
 
     What a deleted one has left under the same id is taken over.
     """
+    if new:
+        tx.run("transfer_hold", id=tx.space_id)
     for row, own in new:
         left = dialogues.begin(tx, row.id)
         waiting = tx.one("dialogues_orphans", id=row.id)
@@ -109,8 +111,8 @@ def insert_dialogues(tx: WriteTx, new: Sequence[Restored]) -> None:
         tx.run("transfer_insert_dialogue", **values)
         if row.metadata != EMPTY_OBJECT or row.state != EMPTY_OBJECT:
             dialogues.put_state(tx, row, row.state)
-        if row.thread_of is not None:
-            dialogues.count_thread(tx, row.thread_of, 1)
+        if row.thread_of is not None and not dialogues.count_thread(tx, row.thread_of, 1):
+            dialogues.touch_tombstone(tx, row.thread_of)
 
 
 def insert_tombstones(tx: WriteTx, new: Sequence[Numbered]) -> None:
@@ -137,7 +139,8 @@ def raise_numbers(tx: WriteTx, higher: Sequence[Numbered]) -> None:
 
 def count_messages(tx: WriteTx, dialogue_id: str, count: int, newest_ms: int) -> None:
     """Count new messages in their dialogue, if that is there; nothing else of it changes."""
-    tx.run("transfer_count", id=dialogue_id, count=count, newest=newest_ms)
+    if not tx.run("transfer_count", id=dialogue_id, count=count, newest=newest_ms):
+        dialogues.touch_tombstone(tx, dialogue_id)
 
 
 def insert_memories(tx: WriteTx, new: Sequence[StoredMemory]) -> list[StoredMemory]:

@@ -100,6 +100,12 @@ SET last_sequence = excluded.last_sequence, last_server_time = excluded.last_ser
 DELETE FROM tombstones WHERE space_id = :space AND dialogue_id = :id
 RETURNING space_id, last_sequence, last_server_time
 
+-- tombstones_touch --
+-- Changes nothing of it, and meets whoever makes the dialogue again at the same time: that one has
+-- counted what is there of it, and must count anew.
+UPDATE tombstones SET last_sequence = last_sequence WHERE space_id = :space AND dialogue_id = :id
+RETURNING space_id
+
 -- dialogues_orphans --
 -- What waits for a dialogue that is made again: messages, the latest of them, threads.
 SELECT CASE WHEN MIN(m.space_id) = MAX(m.space_id) THEN MIN(m.space_id)

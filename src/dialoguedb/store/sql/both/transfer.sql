@@ -44,6 +44,11 @@ FROM tombstones AS t WHERE t.space_id = :space AND t.dialogue_id = :id
 SELECT space_id, sequence FROM messages
 WHERE space_id = :space AND dialogue_id = :dialogue_id AND sequence BETWEEN :start AND :stop
 
+-- transfer_hold --
+-- Changes nothing, and meets every other import of dialogues into the space: a thread and its parent
+-- that come at the same time would not be counted.
+UPDATE spaces SET namespace = namespace WHERE id = :id
+
 -- transfer_insert_dialogue --
 INSERT INTO dialogues (space_id, id, inserted, request_id, thread_of, label, tags,
     total_messages, thread_count, last_message_created, last_sequence, last_server_time,

@@ -6,6 +6,11 @@ SELECT p.id, :namespace FROM projects AS p WHERE p.id = :project_id AND p.deleti
 ON CONFLICT (project_id, namespace) DO NOTHING
 RETURNING id
 
+-- claims_hold --
+-- Before `claims_take`: whoever has deleted what has the id since this transaction began is met here,
+-- since an INSERT passes over a row that is gone, and would go on without what was left behind.
+SELECT id FROM claims WHERE project_id = :project_id AND kind = :kind AND id = :id FOR KEY SHARE
+
 -- position_now --
 -- Where the log of writes ends, written or not: whoever has all before it has each commit.
 SELECT CAST(pg_current_wal_insert_lsn() AS text)

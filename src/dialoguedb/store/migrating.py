@@ -33,15 +33,22 @@ def administered(address: Address) -> Iterator[Connection]:
     """Connect as the login itself, to look at the database or to change its schema.
 
     Raises:
-        StoreError: it cannot be reached, is too old, or a standby; nothing was changed.
+        StoreError: it cannot be reached, is too old, or a standby; nothing was changed. Or it has
+            refused what was asked of it.
     """
     try:
         connection = connect(address)
     except psycopg.Error as error:
         raise unopened(error, address.shown) from None
-    with connection:
-        _check(connection, address)
-        yield connection
+    try:
+        with connection:
+            _check(connection, address)
+            yield connection
+    except psycopg.Error as error:
+        raise StoreError(
+            f"the database {address.shown} refuses: {one_line(error)}; what was done before stays, "
+            "and `dialoguedb doctor` tells how it stands"
+        ) from None
 
 
 def _check(connection: Connection, address: Address) -> None:
@@ -103,6 +110,8 @@ def _applied(connection: Connection, address: Address) -> list[tuple[int, str, s
             "restore of it was not finished, or it is another program's. Finish the restore, or "
             f"drop the schema if nothing in it is needed (DROP SCHEMA {SCHEMA} CASCADE)"
         )
+    if not _value(connection, "SELECT has_schema_privilege(%s, 'USAGE')", SCHEMA):
+        raise _no_role(connection, address, ROLE)
     return connection.execute(
         "SELECT number, name, hash FROM migrations ORDER BY number"
     ).fetchall()
@@ -126,11 +135,15 @@ def _check_role(connection: Connection, address: Address, role: str) -> None:
         "SELECT pg_has_role(current_user, oid, 'SET') FROM pg_roles WHERE rolname = %s", (role,)
     ).fetchone()
     if may is None or not may[0]:
-        user = connection.info.user
-        raise StoreError(
-            f"{user} may not work as the role {role} on {address.shown}; run `GRANT {role} TO "
-            f"{user}` as the owner, or `dialoguedb migrate --db postgresql://OWNER@…`"
-        )
+        raise _no_role(connection, address, role)
+
+
+def _no_role(connection: Connection, address: Address, role: str) -> StoreError:
+    user = connection.info.user
+    return StoreError(
+        f"{user} may not work as the role {role} on {address.shown}; run `GRANT {role} TO {user}` "
+        "as the owner, or `dialoguedb migrate --db postgresql://OWNER@…`"
+    )
 
 
 def bring_up_to_date(

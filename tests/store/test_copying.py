@@ -3,15 +3,11 @@
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
-from copy import copy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import apsw
 import msgspec
-import psycopg
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -20,14 +16,13 @@ from databases import Cluster
 from dialoguedb.embed import open_embedder
 from dialoguedb.engine import projects
 from dialoguedb.errors import AdminError
-from dialoguedb.runtime import Runtime
 from dialoguedb.store import copying, holding
 from dialoguedb.store.index import SearchIndex
-from dialoguedb.store.opening import open_store
 from dialoguedb.store.protocol import Store
 from dialoguedb.store.sqlite import SqliteStore
 from dialoguedb.store.verifying import verify
-from transferring import Clock, Here, Step, live, world
+from towns import NewTarget, Town, asked, change, dump, opened, targets
+from transferring import Here, Step, live, world
 
 WORLDS = st.builds(world, st.integers(0, 2**32), st.integers(20, 120))
 STEPS = st.sampled_from([500, 7, 2, 1])
@@ -38,8 +33,6 @@ FIXED = settings(
     phases=[Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )  # fmt: skip
-OF_SPACES = ("dialogues", "dialogue_documents", "tombstones", "messages", "memories", "replies")
-CATALOGUE = ("projects", "keys", "claims")
 QUERIES = ("My wheel is bent", "rust", "Ada")
 
 
@@ -47,43 +40,9 @@ QUERIES = ("My wheel is bent", "rust", "Ada")
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def new_db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], str]]:
+def new_target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[NewTarget]:
     """Make empty databases of one engine."""
-    made: list[str] = []
-    cluster: Cluster | None = (
-        request.getfixturevalue("cluster") if request.param == "postgres" else None
-    )
-
-    def make() -> str:
-        made.append(cluster.new_database() if cluster else str(tmp_path / f"{len(made)}.db"))
-        return made[-1]
-
-    yield make
-    for db in made if cluster else ():
-        cluster.drop(db)
-
-
-def asked(db: str, sql: str) -> list[tuple[Any, ...]]:
-    """Run a statement without the store: nothing of what is tested takes part."""
-    if "://" in db:
-        with psycopg.connect(db, options="-c search_path=dialoguedb,public") as connection:
-            cursor = connection.execute(sql.encode())
-            return cursor.fetchall() if cursor.description else []
-    with closing(apsw.Connection(db)) as file:
-        return file.execute(sql).fetchall()
-
-
-def dump(db: str) -> dict[str, list[tuple[Any, ...]]]:
-    """All rows of all tables, each with project and namespace instead of its space's number."""
-    found = {
-        name: asked(db, f"SELECT s.project_id, s.namespace, t.* FROM {name} AS t "
-                    "LEFT JOIN spaces AS s ON s.id = t.space_id")
-        for name in OF_SPACES
-    }  # fmt: skip
-    rows = {name: [(*row[:2], *row[3:]) for row in of] for name, of in found.items()}
-    rows |= {name: asked(db, f"SELECT * FROM {name}") for name in CATALOGUE}
-    rows["spaces"] = asked(db, "SELECT project_id, namespace FROM spaces")
-    return {name: sorted(of, key=repr) for name, of in rows.items()}
+    yield from targets(request, tmp_path)
 
 
 def index_of(db: str) -> list[Any]:
@@ -99,14 +58,6 @@ def index_of(db: str) -> list[Any]:
              "GROUP BY 1, 2, 3 HAVING SUM(texts) > 0"),
         )
     ]  # fmt: skip
-
-
-@contextmanager
-def opened(*dbs: str, clock: Clock | None = None) -> Iterator[list[Store]]:
-    """The stores of databases, with a clock that stands."""
-    with ExitStack() as stack:
-        runtime = Runtime(clock or Clock())
-        yield [stack.enter_context(closing(open_store(db, runtime=runtime))) for db in dbs]
 
 
 def begun(source: Store, target: Store) -> bool:
@@ -135,44 +86,6 @@ def completed(source: str, target: str) -> copying.Outcome:
             assert report.equal, report
     assert dump(target) == dump(source)
     return outcome
-
-
-class Town:
-    """A database with two projects, each living a world of its own."""
-
-    def __init__(self, db: str) -> None:
-        self.db = db
-        self.clock = Clock()
-        self._turn = 0
-        with opened(db) as (store,):
-            self.ids = [projects.create(store, name).id for name in ("one", "two")]
-            for project in self.ids:
-                projects.create_key(store, project, "first", admin=project == self.ids[0])
-
-    def elsewhere(self, db: str) -> "Town":
-        """The same town in another database, with a clock of its own."""
-        other = copy(self)
-        other.db, other.clock = db, Clock()
-        other.clock.now_ms = self.clock.now_ms
-        return other
-
-    @contextmanager
-    def places(self) -> Iterator[list[Here]]:
-        """Both projects, with what they are called through."""
-        with opened(self.db, clock=self.clock) as (store,):
-            found = [Here(store, self.clock) for _ in self.ids]  # type: ignore[arg-type]
-            for place, project in zip(found, self.ids, strict=True):
-                place.id = project
-            yield found
-
-    def live(self, *worlds: list[Step]) -> None:
-        """Let something happen in each of the projects."""
-        self._turn += 1
-        with self.places() as places:
-            for place, steps in zip(places, worlds, strict=False):
-                live(place, steps, named=f"{self._turn} {place.id}")
-            keyed = {"id": f"keyed {self._turn}".replace(" ", "-")}
-            places[0].call("dialogues.create", keyed, key=f"key {self._turn}", request_id="r")
 
 
 @pytest.fixture
@@ -255,10 +168,10 @@ def found(town: Town) -> list[Any]:
 @FIXED
 @given(WORLDS, st.lists(WORLDS, min_size=1, max_size=3), STEPS)
 def test_each_run_brings_over_what_has_changed_or_gone_since(
-    new_db: Callable[[], str], first: list[Step], then: list[list[Step]], step: int
+    new_target: NewTarget, first: list[Step], then: list[list[Step]], step: int
 ) -> None:
     """Whatever happened: the last run makes both equal, and stores nothing twice."""
-    target = new_db()
+    target = new_target()
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(copying, "STEP", step)
         town = Town(f"{folder}/one.db")
@@ -276,10 +189,10 @@ def test_each_run_brings_over_what_has_changed_or_gone_since(
 
 
 def test_keys_open_nothing_in_the_target_before_the_copy_is_complete(
-    town: Town, new_db: Callable[[], str]
+    town: Town, new_target: NewTarget
 ) -> None:
     """Then the same ones do, and what was revoked meanwhile does not."""
-    target = new_db()
+    target = new_target()
     caught_up(town.db, target)
     assert dump(target)["keys"] == []
     with opened(town.db) as (store,):
@@ -293,11 +206,11 @@ def test_keys_open_nothing_in_the_target_before_the_copy_is_complete(
 
 @pytest.mark.parametrize("onward", [True, False])
 def test_an_id_that_was_given_again_elsewhere_is_moved(
-    town: Town, new_db: Callable[[], str], onward: bool
+    town: Town, new_target: NewTarget, onward: bool
 ) -> None:
     """Before or behind its old place: the target holds it once at any time."""
     old, new = ("a", "b") if onward else ("b", "a")
-    target = new_db()
+    target = new_target()
     with town.places() as (place, _):
         place.call("dialogues.create", {"id": "a"})
         place.call("dialogues.create", {"id": "b"})
@@ -310,9 +223,9 @@ def test_an_id_that_was_given_again_elsewhere_is_moved(
     completed(town.db, target)
 
 
-def test_what_was_deleted_in_masses_goes_in_steps(town: Town, new_db: Callable[[], str]) -> None:
+def test_what_was_deleted_in_masses_goes_in_steps(town: Town, new_target: NewTarget) -> None:
     """More than a stretch of it, at the beginning, in the middle and at the end."""
-    target = new_db()
+    target = new_target()
     with town.places() as (place, _):
         for name in ("a", "b", "c", "d", "e"):
             place.call("dialogues.create", {"id": name})
@@ -328,9 +241,9 @@ def test_what_was_deleted_in_masses_goes_in_steps(town: Town, new_db: Callable[[
     completed(town.db, target)
 
 
-def test_long_texts_go_over_a_few_at_a_time(town: Town, new_db: Callable[[], str]) -> None:
+def test_long_texts_go_over_a_few_at_a_time(town: Town, new_target: NewTarget) -> None:
     """Of messages, memories and states; and again when they have changed."""
-    target = new_db()
+    target = new_target()
     long = "rust" * 100_000  # not searched where it stands, for that would take its time
     image = {"type": "base64", "media_type": "image/png", "data": long}
     with town.places() as (place, _):
@@ -347,10 +260,10 @@ def test_long_texts_go_over_a_few_at_a_time(town: Town, new_db: Callable[[], str
 
 
 def test_a_project_that_is_gone_goes_and_its_name_can_be_anothers(
-    town: Town, new_db: Callable[[], str]
+    town: Town, new_target: NewTarget
 ) -> None:
     """With its spaces; also when the target was stopped in the middle of that."""
-    target = new_db()
+    target = new_target()
     with town.places() as places:
         for place in places:
             place.call("memories.create", {"id": "k", "value": 1, "namespace": "u1"})
@@ -365,9 +278,9 @@ def test_a_project_that_is_gone_goes_and_its_name_can_be_anothers(
     completed(town.db, target)
 
 
-def test_a_space_that_is_empty_goes_over(town: Town, new_db: Callable[[], str]) -> None:
+def test_a_space_that_is_empty_goes_over(town: Town, new_target: NewTarget) -> None:
     """It had something once."""
-    target = new_db()
+    target = new_target()
     with town.places() as (place, _):
         place.call("memories.create", {"id": "k", "value": 1, "namespace": "u1"})
         place.call("memories.delete", {"id": "k", "namespace": "u1"})
@@ -377,11 +290,11 @@ def test_a_space_that_is_empty_goes_over(town: Town, new_db: Callable[[], str]) 
 
 
 def test_others_may_write_to_the_source_during_the_bulk(
-    town: Town, new_db: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+    town: Town, new_target: NewTarget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Runs while there are always writes under way, then the last one without them."""
     monkeypatch.setattr(copying, "STEP", 20)
-    target = new_db()
+    target = new_target()
     stop, failures = threading.Event(), []
 
     def write() -> None:
@@ -442,10 +355,10 @@ def furnished(town: Town) -> Town:
 
 @pytest.mark.parametrize("table", DAMAGES)
 def test_damage_of_the_target_is_found_by_comparing_and_mended_by_copying(
-    furnished: Town, new_db: Callable[[], str], table: str
+    furnished: Town, new_target: NewTarget, table: str
 ) -> None:
     """With the table, the space and the row; comparing changes nothing."""
-    target, town = new_db(), furnished
+    target, town = new_target(), furnished
     caught_up(town.db, target)
     with opened(town.db, target) as (source, copy_):
         assert copying.complete(source, copy_).comparison.equal  # type: ignore[union-attr]
@@ -466,25 +379,14 @@ def test_damage_of_the_target_is_found_by_comparing_and_mended_by_copying(
     completed(town.db, target)
 
 
-def change(db: str, sql: str) -> None:
-    """Change a database behind its store's back."""
-    if "://" in db:
-        with psycopg.connect(db, options="-c search_path=dialoguedb,public") as connection:
-            assert connection.execute(sql.encode()).rowcount > 0
-        return
-    with closing(apsw.Connection(db)) as file:
-        file.execute(sql)
-        assert file.changes() > 0
-
-
 # ── what is refused ──────────────────────────────────────────────────────────────────────────
 
 
 def test_a_target_with_something_else_in_it_is_refused(
-    town: Town, new_db: Callable[[], str], tmp_path: Path
+    town: Town, new_target: NewTarget, tmp_path: Path
 ) -> None:
     """Naming what is there; nothing is changed."""
-    target = new_db()
+    target = new_target()
     with opened(target) as (store,):
         for number in range(5):
             projects.create(store, f"shop {number}")
@@ -497,19 +399,19 @@ def test_a_target_with_something_else_in_it_is_refused(
 
 
 def test_a_copy_of_one_database_does_not_become_that_of_another(
-    town: Town, new_db: Callable[[], str], tmp_path: Path
+    town: Town, new_target: NewTarget, tmp_path: Path
 ) -> None:
     """What the one has and the other has not would be deleted."""
-    target = new_db()
+    target = new_target()
     caught_up(town.db, target)
     other = Town(str(tmp_path / "other.db"))
     with opened(other.db, target) as (one, two), pytest.raises(AdminError, match="is a copy of"):
         begun(one, two)
 
 
-def test_source_and_target_are_two_databases(new_db: Callable[[], str]) -> None:
+def test_source_and_target_are_two_databases(new_target: NewTarget) -> None:
     """However they are called; an empty one stays what it was."""
-    db = new_db()
+    db = new_target()
     with opened(db, db) as (one, other), pytest.raises(AdminError, match="same database"):
         begun(one, other)
     assert asked(db, "SELECT * FROM copies") == []
@@ -520,10 +422,10 @@ def test_source_and_target_are_two_databases(new_db: Callable[[], str]) -> None:
 
 
 def test_a_copy_that_is_not_finished_is_no_source(
-    town: Town, new_db: Callable[[], str], tmp_path: Path
+    town: Town, new_target: NewTarget, tmp_path: Path
 ) -> None:
     """It lacks keys, and perhaps more."""
-    half, whole = new_db(), str(tmp_path / "whole.db")
+    half, whole = new_target(), str(tmp_path / "whole.db")
     caught_up(town.db, half)
     with opened(half, whole) as (one, other), pytest.raises(AdminError, match="not finished"):
         begun(one, other)
@@ -531,19 +433,19 @@ def test_a_copy_that_is_not_finished_is_no_source(
     completed(half, whole)
 
 
-def test_a_copy_that_is_complete_goes_its_own_way(town: Town, new_db: Callable[[], str]) -> None:
+def test_a_copy_that_is_complete_goes_its_own_way(town: Town, new_target: NewTarget) -> None:
     """What was written to it since is not overwritten by a run too many."""
-    target = new_db()
+    target = new_target()
     completed(town.db, target)
     with opened(town.db, target) as (one, other):
         assert begun(one, other)
 
 
 def test_a_project_that_is_being_deleted_is_left_out_and_stops_the_last_step(
-    town: Town, new_db: Callable[[], str]
+    town: Town, new_target: NewTarget
 ) -> None:
     """Until it is gone."""
-    target = new_db()
+    target = new_target()
     with town.places() as (place, _):
         say_something = {"id": "k", "value": 1}
         place.call("memories.create", say_something)
@@ -563,10 +465,10 @@ def test_a_project_that_is_being_deleted_is_left_out_and_stops_the_last_step(
 
 
 def test_nobody_writes_while_it_is_held_and_everybody_can_read(
-    new_db: Callable[[], str],
+    new_target: NewTarget,
 ) -> None:
     """A write waits until it is let go."""
-    db = new_db()
+    db = new_target()
     with opened(db, db) as (store, reader):
         projects.create(store, "one")
         written = threading.Event()
@@ -585,11 +487,11 @@ def test_nobody_writes_while_it_is_held_and_everybody_can_read(
 
 
 def test_whoever_has_it_open_is_found(
-    new_db: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+    new_target: NewTarget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whether it writes at the moment or not; and nobody is found when nobody is there."""
     monkeypatch.setattr(holding, "_ENDING_S", 0.1)
-    db = new_db()
+    db = new_target()
     with opened(db), pytest.raises(AdminError, match="in use"):
         holding.check_unused(db, None)
     holding.check_unused(db, None)

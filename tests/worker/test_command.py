@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from dialoguedb.cli.main import app
 from dialoguedb.store import jobs
 from dialoguedb.store.protocol import Store
 from harness import DIALOGUEDB, Server, cli
@@ -58,7 +59,7 @@ def test_once_does_what_is_due_and_ends(db: str, store: Store) -> None:
     assert set(found.values()) == {"later"}
 
 
-@pytest.mark.parametrize("name", ["erase:unknown", "erase", "", ":"])
+@pytest.mark.parametrize("name", ["erase:unknown", ""])
 def test_a_job_that_is_not_there_is_not_retried(db: str, store: Store, name: str) -> None:
     """Nor one that has not failed."""
     store.write(None, lambda tx: jobs.add(tx, "erase", "unknown"))
@@ -72,9 +73,11 @@ def test_a_job_that_is_not_there_is_not_retried(db: str, store: Store, name: str
     "arguments",
     [("--once", "--list"), ("--list", "--retry", "a:b"), ("--workers", "0"), ("--workers", "65")],
 )
-def test_wrong_usage_ends_with_2(db: str, arguments: tuple[str, ...]) -> None:
-    """Nothing is done."""
-    assert cli("work", "--db", db, *arguments).returncode == 2
+def test_wrong_usage_ends_with_2(arguments: tuple[str, ...]) -> None:
+    """Before any database is opened."""
+    with pytest.raises(SystemExit) as caught:
+        app(["work", "--db", "none.db", *arguments])
+    assert caught.value.code == 2
 
 
 def test_a_signal_ends_it_in_order(db: str, store: Store) -> None:

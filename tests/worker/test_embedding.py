@@ -132,10 +132,10 @@ def test_a_text_that_changes_meanwhile_waits_on(
     assert stored[0] == stored[1]
 
 
-def test_a_refused_text_waits_no_more(
+def test_a_refused_text_is_not_sent_again(
     far: Store, owner: str, address: str, endpoint: Endpoint, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The others of its request get their vectors; it is not sent again and again."""
+    """The others of its request get their vectors; it counts as one without."""
 
     def respond(request: dict[str, Any]) -> tuple[int, dict[str, str], Any]:
         if any("bad" in text for text in request["input"]):
@@ -145,12 +145,16 @@ def test_a_refused_text_waits_no_more(
     endpoint.respond = respond
     say_texts(far, owner, ["good", "bad", "good too"])
     assert work(far, "embed") == 1
-    assert far.search_standing().lag == 0
+    assert far.search_standing().lag == 1
+    assert states(far) == {}
+    assert work(far, "look") == 1
+    assert list(states(far)) == ["look:"]
     assert vectors(address) == [("d", 1, 1), ("d", 3, 1)]
     assert "found by its words alone" in caplog.text
     before = len(endpoint.requests)
     say_texts(far, owner, ["new"], dialogue="e")
     assert work(far, "embed") == 1
+    assert far.search_standing().lag == 1
     assert len(endpoint.requests) == before + 1
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dialoguedb.embed import Embedder, EmbedderRefused
+from dialoguedb.embed import Embedder
 from dialoguedb.errors import AdminError
 from dialoguedb.search.entries import VECTORS, Key
 from dialoguedb.search.indexer import Note, pieces_of
@@ -15,7 +15,8 @@ from dialoguedb.store import backlog
 from dialoguedb.store.asking import of_dimension
 from dialoguedb.store.postgres import PostgresStore
 from dialoguedb.store.postgres_index import Generation
-from dialoguedb.store.protocol import ReadTx, Scope, Store, WriteTx
+from dialoguedb.store.protocol import Param, ReadTx, Scope, Store, WriteTx
+from dialoguedb.store.refusing import without_refused
 from dialoguedb.store.waiting import BATCH
 from dialoguedb.store.walking import note_of
 
@@ -39,7 +40,7 @@ class _Embedding(NamedTuple):
     embedder: Embedder
     dimension: int
 
-    def embed(self, some: Sequence[_Text]) -> None:
+    def embed(self, some: Sequence[_Text]) -> list[None]:
         """Make vectors, and store them where the texts are still the same.
 
         Raises:
@@ -58,11 +59,12 @@ class _Embedding(NamedTuple):
                     self._put(tx, text, own)
 
         self.store.write(self.scope, work)
+        return []
 
     def _put(self, tx: WriteTx, text: _Text, vectors: bytes) -> None:
         note = note_of(tx, text.key, text.created_ms)
         if note is None or not pieces_of(note):
-            self._drop(tx, text)
+            tx.all("waiting_fill", **self._where(text))
         elif pieces_of(note) == text.pieces:
             tx.note(
                 Note(
@@ -76,19 +78,24 @@ class _Embedding(NamedTuple):
             )
 
     def refuse(self, text: _Text) -> None:
-        """Have a text wait no more, as long as it stays the same."""
+        """Have a text not tried again as long as it stays the same."""
+        log.error("%s refuses a text; it is found by its words alone", self.embedder.name)
 
         def work(tx: WriteTx) -> None:
             note = note_of(tx, text.key, text.created_ms)
-            if note is None or pieces_of(note) == text.pieces:
-                self._drop(tx, text)
+            if note is not None and pieces_of(note) == text.pieces:
+                tx.all("waiting_refuse", **self._where(text))
 
         self.store.write(self.scope, work)
 
-    def _drop(self, tx: WriteTx, text: _Text) -> None:
+    def _where(self, text: _Text) -> dict[str, Param]:
         _, kind, owner, sequence = text.key
-        where = {"generation": self.generation, "kind": kind, "sequence": sequence}
-        tx.all("waiting_fill", owner=owner, **where)
+        return {
+            "generation": self.generation,
+            "kind": kind,
+            "owner": owner,
+            "sequence": sequence,
+        }
 
 
 def fill(store: Store, scope: Scope, generation: int) -> int:
@@ -117,25 +124,8 @@ def fill(store: Store, scope: Scope, generation: int) -> int:
         )
     dimension = index.dimension or _measured(store, index, embedder)
     embedding = _Embedding(store, scope, generation, embedder, dimension)
-    try:
-        embedding.embed(some)
-    except EmbedderRefused as error:
-        if not error.because_of_texts:
-            raise
-        for text in some:
-            _embed_alone(embedding, text)
+    without_refused(some, embedding.embed, embedding.refuse)
     return len(some)
-
-
-def _embed_alone(embedding: _Embedding, text: _Text) -> None:
-    """Embed one text; if it is the one that is refused, it goes without."""
-    try:
-        embedding.embed([text])
-    except EmbedderRefused as error:
-        if not error.because_of_texts:
-            raise
-        log.error("a text is refused, and found by its words alone: %s", error.message)
-        embedding.refuse(text)
 
 
 def _index(generation: int) -> Callable[[ReadTx], Generation | None]:

@@ -204,7 +204,8 @@ CREATE TABLE vectors (
 -- What is not in the graph yet is searched beside it.
 CREATE INDEX vectors_beside ON vectors (space_id, generation, kind) WHERE NOT grown;
 
--- Texts that wait for their vectors: of the index in use, or of one that is being built.
+-- Texts that wait for their vectors: of the index in use, or of one that is being built. refused:
+-- by the embedder, until the text is another.
 CREATE TABLE waiting (
     space_id bigint NOT NULL,
     generation bigint NOT NULL,
@@ -212,6 +213,7 @@ CREATE TABLE waiting (
     owner text COLLATE "C" NOT NULL,
     sequence bigint NOT NULL,
     created bigint NOT NULL,
+    refused boolean NOT NULL DEFAULT false,
     PRIMARY KEY (space_id, generation, kind, owner, sequence)
 );
 

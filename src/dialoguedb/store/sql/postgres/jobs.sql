@@ -36,12 +36,20 @@ SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))
 
 -- index_behind --
 -- Spaces in which texts wait for the vectors of an index.
-SELECT DISTINCT w.space_id FROM waiting AS w WHERE w.generation = :generation LIMIT :most
+SELECT DISTINCT w.space_id FROM waiting AS w
+WHERE w.generation = :generation AND NOT w.refused LIMIT :most
 
 -- waiting_some --
 SELECT space_id, kind, owner, created, sequence FROM waiting
-WHERE space_id = :space AND generation = :generation
+WHERE space_id = :space AND generation = :generation AND NOT refused
 ORDER BY kind, owner, sequence LIMIT :limit
+
+-- waiting_refuse --
+-- It is not sent again: it would hold up the others.
+UPDATE waiting SET refused = TRUE
+WHERE space_id = :space AND generation = :generation AND kind = :kind AND owner = :owner
+    AND sequence = :sequence
+RETURNING space_id
 
 -- index_large --
 -- Projects that have more texts than are searched one by one.

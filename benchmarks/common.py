@@ -115,16 +115,31 @@ class Busy(NamedTuple):
     own: float
 
 
-def busy(pids: Sequence[int] = ()) -> Busy:
-    """Look at the clock and at the processors; `pids` are other processes of the benchmark."""
+def busy(pids: Sequence[int] = (), families: Sequence[int] = ()) -> Busy:
+    """Look at the clock and at the processors.
+
+    Args:
+        pids: other processes of the benchmark.
+        families: such that have children, which count too, also those that have ended.
+    """
     tick = os.sysconf("SC_CLK_TCK")
     fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
     user, nice, system, _, _, irq, soft_irq, stolen = (int(field) for field in fields[:8])
     own = sum(os.times()[:4])
-    for pid in pids:
-        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        own += (int(after_name[11]) + int(after_name[12])) / tick
+    own += sum(sum(_ticks(pid)[:2]) for pid in pids) / tick
+    own += sum(sum(_ticks(pid)) for family in families for pid in _family(family)) / tick
     return Busy(time.monotonic(), (user + nice + system + irq + soft_irq + stolen) / tick, own)
+
+
+def _ticks(pid: int) -> list[int]:
+    """Give the time that a process took: in itself, in the system, and its ended children's."""
+    after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return [int(field) for field in after_name[11:15]]
+
+
+def _family(pid: int) -> list[int]:
+    """Give a process and its children."""
+    return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
 
 
 def strangers_share(before: Busy, after: Busy) -> float:
@@ -245,9 +260,18 @@ def table(figures: Sequence[Figure]) -> list[str]:
     return columns(lines)
 
 
-def report(figures: Sequence[Figure], began: Busy, to: Path | None) -> None:
-    """Print figures with what they belong to, and write them as JSON if asked."""
-    strangers = strangers_share(began, busy())
+def report(
+    figures: Sequence[Figure], began: Busy, to: Path | None, *, ended: Busy | None = None
+) -> None:
+    """Print figures with what they belong to, and write them as JSON if asked.
+
+    Args:
+        figures: what was measured.
+        began: what had been used of the processors before.
+        to: where the JSON goes.
+        ended: the same at the end; what it is now if None.
+    """
+    strangers = strangers_share(began, ended or busy())
     machine = surroundings()
     text = [
         *table(figures),

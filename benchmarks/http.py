@@ -194,7 +194,7 @@ class Sample(NamedTuple):
     p99_ms: float
 
 
-def lua(load: Load, texts: Path) -> str:
+def lua(load: Load, texts: Path, *, dialogues: int = DIALOGUES) -> str:
     """Write the script that sends a load round-robin over its dialogues and the lines of a file."""
     body = "nil"
     if load.body is not None:
@@ -203,7 +203,7 @@ def lua(load: Load, texts: Path) -> str:
     return LUA % {
         "key": KEY,
         "texts": texts,
-        "count": DIALOGUES,
+        "count": dialogues,
         "prefix": load.prefix,
         "method": load.method,
         "path": load.path,

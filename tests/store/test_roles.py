@@ -167,9 +167,9 @@ def test_another_role_can_be_named(cluster: Cluster) -> None:
     address = cluster.new_database("bare")
     done = migrate(address, role="second_app")
     assert "role second_app" in done
-    found = examine(address, role="second_app")
+    found = examine(address)
     assert [one.ok for one in found if "second_app" in one.what] == [True]
-    with closing(PostgresStore(Address.of(address), Runtime(), role="second_app")) as store:
+    with closing(PostgresStore(Address.of(address), Runtime())) as store:
         asked = "SELECT current_user"
         rows = store.read(None, lambda tx: tx._rows(asked, {}))  # type: ignore[attr-defined]
         assert rows == [("second_app",)]

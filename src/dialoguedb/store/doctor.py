@@ -7,7 +7,7 @@ import psycopg
 
 from dialoguedb.errors import StoreError
 from dialoguedb.store import distributing, ledger, row_security, statements
-from dialoguedb.store.migrating import ROLE, administered, has_graph, is_current
+from dialoguedb.store.migrating import administered, has_graph, is_current, role_of
 from dialoguedb.store.postgres_pool import SCHEMA, Address
 
 Connection = psycopg.Connection[Any]
@@ -45,12 +45,11 @@ class Finding(NamedTuple):
     hint: str = ""
 
 
-def examine(db: str, *, role: str = ROLE) -> list[Finding]:
+def examine(db: str) -> list[Finding]:
     """Look a database over.
 
     Args:
         db: its address; the login should own the tables, others do not see all.
-        role: what servers work as.
     Raises:
         StoreError: it cannot be reached, is too old, or a standby.
     """
@@ -66,7 +65,7 @@ def examine(db: str, *, role: str = ROLE) -> list[Finding]:
         if not _rows(connection, "SELECT to_regclass('migrations')")[0][0]:
             return found
         for look in _LOOKS:
-            found += look(connection, role)
+            found += look(connection, role_of(connection))
         return found
 
 

@@ -3,6 +3,7 @@
 Ten servers may start at once: one migrates under a lock of the database, the others wait for it.
 """
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ Connection = psycopg.Connection[Any]
 
 #: The role that servers work as unless another is named: it owns nothing.
 ROLE = "dialoguedb_app"
+_ROLE_COMMENT = re.compile(r"DialogueDB; servers work as the role (.+)")
 LEAST_VERSION = 16
 #: Of all locks that are known by a number only, this is ours ("dialoguedb").
 _LOCK = 0x6469616C6F677565
@@ -111,23 +113,35 @@ def _applied(connection: Connection, address: Address) -> list[tuple[int, str, s
             f"drop the schema if nothing in it is needed (DROP SCHEMA {SCHEMA} CASCADE)"
         )
     if not _value(connection, "SELECT has_schema_privilege(%s, 'USAGE')", SCHEMA):
-        raise _no_role(connection, address, ROLE)
+        raise _no_role(connection, address, role_of(connection))
     return connection.execute(
         "SELECT number, name, hash FROM migrations ORDER BY number"
     ).fetchall()
 
 
-def prepare(address: Address, runtime: Runtime) -> None:
+def prepare(address: Address, runtime: Runtime) -> str:
     """See that a server can work on the database; bring an older one up to date if it may.
 
+    Returns: the role that it is to work as.
     Raises:
         StoreError: it cannot; the message says what to do.
     """
     with administered(address) as connection:
+        role = role_of(connection)
         if is_current(connection, address):
-            _check_role(connection, address, ROLE)
+            _check_role(connection, address, role)
         else:
-            bring_up_to_date(connection, address, runtime, role=ROLE, contract=False)
+            bring_up_to_date(connection, address, runtime, role=role, contract=False)
+        return role
+
+
+def role_of(connection: Connection) -> str:
+    """Give the role that servers work as on this database: its schema has it in its comment."""
+    comment = _value(
+        connection, "SELECT obj_description(to_regnamespace(%s), 'pg_namespace')", SCHEMA
+    )
+    said = _ROLE_COMMENT.fullmatch(comment or "")
+    return said[1] if said else ROLE
 
 
 def _check_role(connection: Connection, address: Address, role: str) -> None:
@@ -272,6 +286,9 @@ def _grant(connection: Connection, address: Address, role: str) -> list[str]:
             "REVOKE INSERT, UPDATE, DELETE ON {schema}.migrations FROM {role}",
         ):
             connection.execute(sql.SQL(grant).format(schema=_schema(), role=sql.Identifier(role)))
+        if role_of(connection) != role:
+            comment = sql.Literal(f"DialogueDB; servers work as the role {role}")
+            connection.execute(sql.SQL("COMMENT ON SCHEMA {} IS {}").format(_schema(), comment))
     return done
 
 
@@ -342,7 +359,7 @@ def migrate(
     *,
     distribute: bool = False,
     row_level_security: bool = False,
-    role: str = ROLE,
+    role: str | None = None,
     runtime: Runtime | None = None,
 ) -> list[str]:
     """Bring a database up to date, all steps, and do what is asked for besides.
@@ -351,7 +368,7 @@ def migrate(
         db: its address; the login must own the tables, or be allowed to make them.
         distribute: spread the tables over the nodes of a Citus cluster.
         row_level_security: have PostgreSQL itself hold each transaction to its space.
-        role: what servers work as.
+        role: what servers work as from now on; None for what they worked as.
         runtime: the clock; the system's if None.
     Returns: a line for each thing that was done.
     Raises:
@@ -368,7 +385,7 @@ def migrate(
             connection,
             address,
             runtime or Runtime(),
-            role=role,
+            role=role or role_of(connection),
             contract=True,
             distribute=distribute,
             secure=row_level_security,

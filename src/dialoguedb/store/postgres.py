@@ -16,7 +16,7 @@ from dialoguedb.embed import open_embedder
 from dialoguedb.errors import ServiceUnavailable, StoreError
 from dialoguedb.runtime import Runtime
 from dialoguedb.store.embedders import Embedders, OpenEmbedder
-from dialoguedb.store.migrating import ROLE, administered, ensure_graphs, has_graph, prepare
+from dialoguedb.store.migrating import administered, ensure_graphs, has_graph, prepare
 from dialoguedb.store.postgres_failing import SilentError, is_gone, translated, unopened
 from dialoguedb.store.postgres_index import EntryIndex, active
 from dialoguedb.store.postgres_pool import Address, Pool
@@ -133,7 +133,6 @@ class PostgresStore:
         connections: int = CONNECTIONS,
         timeout_s: float = TIMEOUT_S,
         replica: Address | None = None,
-        role: str = ROLE,
     ) -> None:
         """Open the database and bring its schema up to date, if that is allowed.
 
@@ -145,13 +144,12 @@ class PostgresStore:
             connections: of this process, 2 at least; with a replica so many to it again.
             timeout_s: how long a request may wait for the database.
             replica: a standby that reads may go to.
-            role: what the connections work as.
         Raises:
             StoreError: it cannot be opened; the message says why and what to do.
         """
         self.address = address
         self.runtime = runtime
-        prepare(address, runtime)
+        role = prepare(address, runtime)
         self.index = EntryIndex(Embedders(open_embedder))
         self.spaces: dict[Scope, int] = {}
         writers = max(1, min(_WRITERS, connections // 2))
@@ -174,7 +172,7 @@ class PostgresStore:
                 self.generation = self.index.begin(session, embedder)
                 graph = has_graph(session.connection, self.generation.number)
             if not graph and self.generation.dimension:
-                self._make_graph()
+                self.make_graph()
         except psycopg.Error as error:
             self.close()
             raise unopened(error, address.shown) from error
@@ -182,7 +180,7 @@ class PostgresStore:
             self.close()
             raise
 
-    def _make_graph(self) -> None:
+    def make_graph(self) -> None:
         """Make the graph of the vectors, if the login may; without it all are compared."""
         with administered(self.address) as connection:
             try:

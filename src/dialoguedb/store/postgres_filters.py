@@ -65,7 +65,7 @@ def filter_of(
         made.add("filter_dialogue", dialogue_id=conditions.dialogue_id)
     if kind != MEMORY and conditions.thread_of is not None:
         made.add("filter_thread", thread_of=conditions.thread_of)
-    return Filter(" AND ".join(made.parts) or "TRUE", made.params)
+    return Filter(" AND ".join(made.parts), made.params) if made.parts else ALL
 
 
 class _Made(NamedTuple):
@@ -137,7 +137,10 @@ def both(*filters: Filter) -> Filter:
 
 def with_filter(statement: str, passing: Filter) -> str:
     """Give a named statement with a filter in it."""
-    sql = statements.load("postgres")[statement].sql
+    named = statements.load("postgres")
+    sql = named[statement].sql
+    if passing is not ALL:
+        sql = sql.replace("TRUE /* entry */", named["filter_entry"].sql)
     return sql.replace("TRUE /* conditions */", f"({passing.sql})")
 
 

@@ -33,6 +33,7 @@ from dialoguedb.store.postgres_tokens import (
     in_project,
     in_space,
     of_facets,
+    of_samples,
     of_words,
 )
 from dialoguedb.store.protocol import Row, Scope
@@ -210,13 +211,17 @@ class _Writing(NamedTuple):
 
 def tokens_of(entry: Entry, project_id: str, space_id: int) -> NDArray[np.int64]:
     """Give the tokens of an entry: of each word two in two rows, then of each facet likewise."""
+    key = entry.key(space_id)
     words, facets = of_words(entry.terms), of_facets(entry.facets)
+    samples = of_samples(key.owner, key.sequence)
     return np.concatenate(
         [
             in_space(words, space_id),
             in_project(words, project_id),
             in_space(facets, space_id),
             in_project(facets, project_id),
+            in_space(samples, space_id),
+            in_project(samples, project_id),
         ]
     )
 

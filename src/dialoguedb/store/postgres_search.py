@@ -7,6 +7,7 @@ what stands beside them.
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from operator import eq, itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,7 +26,7 @@ from dialoguedb.store.postgres_filters import (
     of_messages,
     with_filter,
 )
-from dialoguedb.store.postgres_index import EntryIndex, Generation, active
+from dialoguedb.store.postgres_index import EntryIndex, Generation
 from dialoguedb.store.postgres_session import Binary, Session
 from dialoguedb.store.postgres_tokens import (
     array_of,
@@ -33,56 +34,65 @@ from dialoguedb.store.postgres_tokens import (
     in_project,
     in_space,
     of_facets,
+    of_sample,
     of_words,
+    sample_level,
 )
 from dialoguedb.store.protocol import Query, Row, WallBroken
 
 #: So many texts are all ranked.
 EVERY = 1024
-#: Vectors in a scope up to which all are compared; of more, the graph names the nearest.
-EXACT = 10_000
-#: Of more texts, so many are ranked for each reason: their words, their meaning.
-CANDIDATES = 192
-#: Of those with the words, so many whose neighbours are ranked too.
-_HEARD = 48
+#: Texts up to which vectors are compared one by one and holders of words are counted one by one;
+#: of more, the graph names the nearest if that is less work, and a sample tells what is frequent.
+EXACT = 20_000
+#: Of more texts than are all ranked, so many are chosen for each reason: words and meaning.
+CANDIDATES = 64
+#: Of those with the words, so many whose neighbours are chosen too.
+_HEARD = 24
 #: How far a neighbour's words reach.
 _REACH = 2
-#: Texts with a word beyond which it chooses no candidates, if rarer ones do.
-_FREQUENT = 20_000
+#: Texts with the rarer words among which those that promise most are chosen; of words that are all
+#: frequent, some.
+_RARER, _BOUND = 3_000, 20_000
+#: Texts of a sample with a word, from which on it is known well enough how many there are in all.
+_SURE = 8
+#: What it takes to compare a vector that the graph names, one that a filter names, and one of a
+#: scan: microseconds, measured; only what they are of each other counts.
+BY_GRAPH, BY_KEY, BY_SCAN = 10.0, 3.0, 0.6
 #: Results that can be asked for where fewer than were wanted came.
 _MOST = 50_000
 _UNIT = np.float32(1 / 127**2)
 _NONE = np.int32(-1)
+#: Columns of `search_every` and `search_some` that a text is sorted by: neighbours come together.
+_IN_DIALOGUE = itemgetter(0, 1, 2, 3)
 
-
-class _Text(NamedTuple):
-    """A row of `search_every` or `search_some`."""
-
-    space_id: int
-    owner: str
-    sequence: int
-    created: int
-    length: int
-    passes: bool
-    likeness: float | None
-    counts: list[int] | None
-    speaks: bool
-
-
-#: What tells a text from others of its kind.
+#: What tells a text from others of its kind: space, owner, sequence.
 Key = tuple[int, str, int]
 
 
 class _Statistics(NamedTuple):
-    """What is known of all texts of a kind where the asker may look."""
+    """What is known of all texts of a kind where the asker may look.
+
+    Attributes:
+        texts: how many there are.
+        words: how many words they have.
+        holders: how many texts hold each word of the query, if that has been asked; where they are
+            many, about.
+        passing: how many pass the filters, about.
+    """
 
     texts: int
     words: int
     holders: NDArray[np.int64] | None = None
+    passing: float = 0.0
 
 
 class Searching:
-    """One search, on one snapshot."""
+    """One search, on one snapshot.
+
+    Attributes:
+        namespaces: of the spaces that it looks into, by their numbers.
+    """
 
     def __init__(
         self, session: Session, index: EntryIndex, project_id: str, space_id: int | None
@@ -102,38 +112,61 @@ class Searching:
             if space_id is None
             else partial(in_space, space_id=space_id)
         )
-        found = session.ask("search_spaces", project_id=project_id, space=space_id or 0)
+        wanted = {"project_id": project_id, "space": space_id or 0}
+        asked: list[tuple[str, Mapping[str, Any]]] = [
+            ("search_spaces", wanted),
+            ("index_active", {}),
+        ]
+        if space_id is not None:
+            asked.append(("search_figures", {"spaces": [space_id]}))
+        found, active, *figures = session.ask_all(asked)
         for number, _, owner in found:
             if owner != project_id or number != (space_id or number):
                 raise WallBroken(f"a search was to look into space {number}, where it may not")
-        self._namespaces: dict[int, str] = {number: name for number, name, _ in found}
-        self._asked: dict[str, Any] = {"spaces": list(self._namespaces)}
+        self.namespaces: dict[int, str] = {number: name for number, name, _ in found}
+        self._generation = Generation._make(active[0]) if active else None
+        self._asked: dict[str, Any] = {"spaces": list(self.namespaces)}
         self._owners: dict[tuple[int, str], int] = {}
+        self._figures = self._checked(figures[0]) if figures else None
 
     def find(self, query: Query) -> list[Hit]:
         """Give the best results, best first; fewer than the limit only when no more pass."""
-        generation = active(self._session)
-        if generation is None or not self._namespaces:
+        if self._generation is None or not self.namespaces:
             return []
-        self._prepare(query, generation)
-        passing = filter_of(query.conditions, query.kind, self._where, self._namespaces)
+        self._prepare(query, self._generation)
+        passing = filter_of(query.conditions, query.kind, self._where, self.namespaces)
         if query.kind == DIALOGUE:
-            return self._dialogues(query, generation, passing)
-        ranked = self._ranked(query.kind, passing, generation, query.limit)
+            return self._dialogues(query, passing)
+        ranked = self._ranked(query.kind, passing, query.limit)
         return [ranked.hit(which) for which in ranked.best()[: query.limit].tolist()]
+
+    def nearest(self, query: Query, most: int, *, by_graph: bool) -> list[tuple[Key, float]]:
+        """Name the texts of a kind that are nearest in meaning, and how near they are, 0..1.
+
+        Args:
+            query: its text, kind and conditions.
+            most: how many.
+            by_graph: ask the graph; else all are compared.
+        """
+        assert self._generation is not None
+        self._prepare(query, self._generation)
+        passing = filter_of(query.conditions, query.kind, self._where, self.namespaces)
+        statement = "search_graph" if by_graph else "search_by_meaning"
+        rows = self._ask(statement, passing, kind=query.kind, most=most)
+        return [(_key(row), float(row[4] * _UNIT)) for row in rows]
 
     def _prepare(self, query: Query, generation: Generation) -> None:
         vector = self._index.vector(generation, query.text)
         named = [facets.facet(facets.SPEAKER, term) for term in query.terms]
+        self._tokens = self._where(of_words(query.terms))
+        self._by_meaning = vector is not None
+        self._dimension = generation.dimension
         self._asked |= {
-            "words": Binary(array_of(self._where(of_words(query.terms)))),
+            "words": Binary(array_of(self._tokens)),
             "speakers": Binary(array_of(self._where(of_facets(named)))),
             "vector": None if vector is None else Binary(halves_of(vector)),
             "generation": generation.number,
         }
-        self._tokens = self._where(of_words(query.terms))
-        self._terms = len(query.terms)
-        self._by_meaning = vector is not None
 
     # ── what is asked of the database ────────────────────────────────────────────────────────
 
@@ -141,178 +174,225 @@ class Searching:
         self, statement: str, passing: Filter = ALL, *, kind: int = MESSAGE, **params: Any
     ) -> list[Row]:
         """Run a statement of the search and see that it looked only where it may."""
-        values = self._asked | {"kind": kind} | dict(passing.params) | params
-        return self._checked(self._session.search(with_filter(statement, passing), values))
+        return self._ask_all([(statement, passing, params)], kind)[0]
+
+    def _ask_all(
+        self, asked: Sequence[tuple[str, Filter, Mapping[str, Any]]], kind: int
+    ) -> list[list[Row]]:
+        """Run several at once."""
+        sent = []
+        for statement, passing, params in asked:
+            sql = with_filter(statement, passing)
+            if statement == "search_graph":
+                sql = sql.replace("/* dimension */", str(self._dimension))
+                sql = sql.replace("/* generation */", str(self._asked["generation"]))
+            sent.append((sql, self._asked | {"kind": kind} | dict(passing.params) | dict(params)))
+        return [self._checked(rows) for rows in self._session.search_all(sent)]
 
     def _checked(self, rows: list[Row]) -> list[Row]:
         for row in rows:
-            if row[0] not in self._namespaces:
+            if row[0] not in self.namespaces:
                 raise WallBroken(f"a search looked into space {row[0]}, where it may not")
         return rows
 
-    def _statistics(self, kind: int) -> _Statistics:
-        rows = self._ask("search_figures", kind=kind)
-        return _Statistics(sum(row[1] for row in rows), sum(row[2] for row in rows))
+    def _counted(self, statement: str, passing: Filter, kind: int, **params: Any) -> list[Row]:
+        """Run a statement that counts: its rows hold a place, and the first and last space."""
+        sql = with_filter(statement, passing)
+        values = self._asked | {"kind": kind} | dict(passing.params) | params
+        (rows,) = self._session.search_all([(sql, values)])
+        self._checked([(space,) for row in rows if row[3] for space in row[1:3]])
+        return [(row[0], *row[3:]) for row in rows]
 
-    def _holders(self, kind: int) -> NDArray[np.int64]:
-        """Count the texts that hold each word of the query."""
-        holders = np.zeros(self._terms, np.int64)
-        if not self._terms:
-            return holders
-        sql = with_filter("search_holders", ALL)
-        for place, lowest, highest, texts in self._session.search(
-            sql, self._asked | {"kind": kind}
-        ):
-            if texts:
-                self._checked([(lowest,), (highest,)])
-            holders[place - 1] = texts
-        return holders
+    def _statistics(self, kind: int) -> _Statistics:
+        if self._figures is None:
+            self._figures = self._ask("search_figures")
+        mine = [row for row in self._figures if row[1] == kind]
+        return _Statistics(sum(row[2] for row in mine), sum(row[3] for row in mine))
+
+    def _looked_at(self, kind: int, known: _Statistics, passing: Filter) -> _Statistics:
+        """Learn how many texts hold each word of the query, and how many pass."""
+        if known.texts <= EXACT:
+            holders = np.zeros(len(self._tokens), np.int64)
+            share = 1.0
+        else:
+            holders, share = self._sampled(kind, known.texts, passing)
+        rare = np.flatnonzero(holders == 0)
+        if len(rare):
+            tokens = Binary(array_of(self._tokens[rare]))
+            for place, texts in self._counted("search_holders", ALL, kind, rare=tokens):
+                holders[rare[place - 1]] = texts
+        return known._replace(holders=holders, passing=share * known.texts)
+
+    def _sampled(self, kind: int, texts: int, passing: Filter) -> tuple[NDArray[np.int64], float]:
+        """Estimate from a sample.
+
+        Returns: for each word how many texts hold it, 0 where it is too rare to tell, and which
+            share of all texts passes.
+        """
+        holders = np.zeros(len(self._tokens), np.int64)
+        sample = Binary(array_of(self._where(of_sample(sample_level(texts)))))
+        rows = self._counted("search_sample", passing, kind, sample=sample)
+        ((_, total, pass_),) = [row for row in rows if row[0] == 0]
+        for place, found, _ in rows:
+            if place and found >= _SURE:
+                holders[place - 1] = round(found / total * texts)
+        return holders, pass_ / total if total else 1.0
 
     # ── ranking ──────────────────────────────────────────────────────────────────────────────
 
-    def _ranked(self, kind: int, passing: Filter, generation: Generation, limit: int) -> Ranked:
+    def _ranked(self, kind: int, passing: Filter, limit: int) -> Ranked:
         """Rank the texts of a kind that pass; of many, those that promise most.
 
         Fewer than `limit` come only when no more pass.
         """
         known = self._statistics(kind)
         if known.texts <= EVERY:
-            rows = self._ask("search_every", passing, kind=kind)
-            return self._rank(kind, known, [_Text._make(row) for row in rows])
-        known = known._replace(holders=self._holders(kind))
-        most = max(CANDIDATES, limit)
-        chosen = self._promising(kind, known, passing, generation, most)
+            return self._rank(kind, known, self._ask("search_every", passing, kind=kind))
+        known = self._looked_at(kind, known, passing)
+        chosen = self._promising(kind, known, passing, max(CANDIDATES, limit))
         ranked = self._rank_some(kind, known, passing, chosen)
         if len(ranked.created) < limit:
             rows = self._ask("search_passing", passing, kind=kind, most=_MOST)
-            ranked = self._rank_some(kind, known, passing, {_key(row): row[3] for row in rows})
+            ranked = self._rank_some(kind, known, passing, dict.fromkeys(map(_key, rows), 1))
         return ranked
 
     def _promising(
-        self, kind: int, known: _Statistics, passing: Filter, generation: Generation, most: int
+        self, kind: int, known: _Statistics, passing: Filter, most: int
     ) -> dict[Key, int]:
-        """Choose candidates by their words and by their meaning; with each, when it was made."""
-        chosen: dict[Key, int] = {}
-        heard: list[Row] = []
-        if self._terms and known.holders is not None:
-            by_words = self._by_words(kind, known, passing, most)
-            chosen |= {_key(row): row[3] for row in by_words}
-            heard = by_words
+        """Choose candidates by their words and by their meaning.
+
+        Returns: of each 1, and 0 for what only stands beside them.
+        """
+        asked: list[tuple[str, Filter, Mapping[str, Any]]] = []
+        by_graph = False
+        words = self._words(known)
+        if words is not None:
+            asked.append(("search_by_words", passing, words | {"most": most}))
             if passing is not ALL:  # neighbours count as evidence whether they pass or not
-                heard = self._by_words(kind, known, ALL, _HEARD)
+                asked.append(("search_by_words", ALL, words | {"most": _HEARD}))
         if self._by_meaning:
-            nearest = self._nearest(kind, known, passing, generation, most)
-            chosen |= {_key(row): row[3] for row in nearest}
-        if kind == MESSAGE and heard:
-            beside = self._around([(row, _REACH) for row in heard[:_HEARD]])
-            chosen |= {_key(row): row[3] for row in beside}
+            nearest = (
+                "search_graph" if self._by_graph(known, passing, most) else "search_by_meaning"
+            )
+            asked.append((nearest, passing, {"most": most}))
+        found = self._ask_all(asked, kind)
+        if by_graph and len(found[-1]) < most:
+            found[-1] = self._ask("search_by_meaning", passing, kind=kind, most=most)
+        reach: dict[tuple[int, str, int, int], int] = {}
+        for rows in found:
+            reach |= {row[:4]: 0 for row in rows}
+        chosen = {row[:3]: 1 for row in reach}
+        if kind != MESSAGE:
+            return chosen
+        if words is not None:
+            heard = found[0] if passing is ALL else found[1]
+            reach |= {row[:4]: _REACH for row in heard[:_HEARD]}
+        for row, far in self._around(reach):
+            wanted = int(row[4] <= far)
+            chosen[_key(row)] = max(chosen.get(_key(row), 0), wanted)
         return chosen
 
-    def _by_words(self, kind: int, known: _Statistics, passing: Filter, most: int) -> list[Row]:
+    def _words(self, known: _Statistics) -> dict[str, Any] | None:
+        """Give the parameters of a search by words; None if no text holds any."""
         assert known.holders is not None
-        weights = ranking.rarity(known.holders, max(known.texts, 1))
-        rarer = self._rarer(known.holders)
-        if not len(rarer):
-            return []
-        return self._ask(
-            "search_by_words",
-            passing,
-            kind=kind,
-            weights=weights.tolist(),
-            rarer=Binary(array_of(rarer)),
-            most=most,
-        )
+        order = [place for place in np.argsort(known.holders).tolist() if known.holders[place]]
+        if not order:
+            return None
+        total = np.cumsum(known.holders[order])
+        count = max(1, int(np.searchsorted(total, _RARER, side="right")))
+        return {
+            "weights": ranking.rarity(known.holders, max(known.texts, 1)).tolist(),
+            "rarer": Binary(array_of(self._tokens[order[:count]])),
+            "bound": _BOUND,
+        }
 
-    def _rarer(self, holders: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Give the tokens that choose: the rarest, as long as they are not too frequent."""
-        order = [place for place in np.argsort(holders).tolist() if holders[place]]
-        total = np.cumsum(holders[order])
-        count = max(1, int(np.searchsorted(total, _FREQUENT, side="right")))
-        return self._tokens[order[:count]]
+    def _by_graph(self, known: _Statistics, passing: Filter, most: int) -> bool:
+        """Tell whether the graph names the nearest with less work than comparing all takes.
 
-    def _nearest(
-        self, kind: int, known: _Statistics, passing: Filter, generation: Generation, most: int
-    ) -> list[Row]:
-        """Find the texts nearest in meaning: by the graph where there are many, else exactly."""
-        if known.texts > EXACT:
-            sql = with_filter("search_graph", passing)
-            sql = sql.replace("/* dimension */", str(generation.dimension))
-            sql = sql.replace("/* generation */", str(generation.number))
-            values = self._asked | {"kind": kind, "most": most} | dict(passing.params)
-            found = self._checked(self._session.search(sql, values))
-            if len(found) >= most:
-                return found
-        return self._ask("search_by_meaning", passing, kind=kind, most=most)
+        It is that of all projects: what is not looked for is passed on the way.
+        """
+        if known.texts <= EXACT:
+            return False
+        (row,) = self._session.ask("index_grown", name=f"vectors_graph_{self._asked['generation']}")
+        there = max(row[0] or 0, known.texts)
+        by_graph = most * there / max(known.passing, 1) * BY_GRAPH
+        all_ = known.texts * BY_SCAN
+        exactly = all_ if passing is ALL else min(all_, known.passing * BY_KEY)
+        return bool(by_graph < exactly)
 
-    def _around(self, rows: Iterable[tuple[Row, int]]) -> list[Row]:
-        """Give the messages beside some: each with how many before and after it."""
-        found = list(rows)
-        return self._ask(
-            "search_around",
-            key_spaces=[row[0] for row, _ in found],
-            key_owners=[row[1] for row, _ in found],
-            key_sequences=[row[2] for row, _ in found],
-            key_created=[row[3] for row, _ in found],
-            key_reach=[reach for _, reach in found],
-        )
+    def _around(self, keys: Mapping[tuple[int, str, int, int], int]) -> Iterable[tuple[Row, int]]:
+        """Give the messages beside some, and beside those so far away from these.
+
+        Args:
+            keys: space, dialogue, number and time of each, and how far what stands beside it is
+                wanted too.
+        Returns: each, and how far its own is; a message can come several times.
+        """
+        found: list[tuple[Row, int]] = []
+        for far in set(keys.values()):
+            mine = [key for key, its_own in keys.items() if its_own == far]
+            rows = self._ask(
+                "search_around",
+                key_spaces=[key[0] for key in mine],
+                key_owners=[key[1] for key in mine],
+                key_sequences=[key[2] for key in mine],
+                key_created=[key[3] for key in mine],
+                key_reach=[far + _REACH] * len(mine),
+            )
+            found += [(row, far) for row in rows]
+        return found
 
     def _rank_some(
         self, kind: int, known: _Statistics, passing: Filter, chosen: Mapping[Key, int]
     ) -> Ranked:
-        """Rank chosen texts, with what stands beside them."""
-        keys = dict.fromkeys(chosen, 1)
-        if kind == MESSAGE and chosen:
-            beside = self._around([((*key, created), _REACH) for key, created in chosen.items()])
-            for row in beside:
-                keys.setdefault(_key(row), 0)
+        """Rank chosen texts: those with 1 count, what stands beside them has 0."""
         rows = self._ask(
             "search_some",
             passing,
             kind=kind,
-            key_spaces=[key[0] for key in keys],
-            key_owners=[key[1] for key in keys],
-            key_sequences=[key[2] for key in keys],
-            key_wanted=list(keys.values()),
+            key_spaces=[key[0] for key in chosen],
+            key_owners=[key[1] for key in chosen],
+            key_sequences=[key[2] for key in chosen],
+            key_wanted=list(chosen.values()),
         )
-        texts = [_Text._make(row) for row in rows]
-        return self._rank(
-            kind, known, [text if keys[text[:3]] else text._replace(passes=False) for text in texts]
-        )
+        return self._rank(kind, known, rows)
 
-    def _rank(self, kind: int, known: _Statistics, texts: Sequence[_Text]) -> Ranked:
+    def _rank(self, kind: int, known: _Statistics, rows: list[Row]) -> Ranked:
         """Rank texts that pass; the others count as their neighbours."""
-        texts = sorted(texts, key=lambda text: (text.space_id, text.owner, text.created, text[2]))
-        n = len(texts)
-        counts = np.zeros((self._terms, n), np.float32)
-        for place, text in enumerate(texts):
-            if text.counts is not None:
-                counts[:, place] = text.counts
+        rows = sorted(rows, key=_IN_DIALOGUE)
+        n = len(rows)
+        spaces, owners, created, sequences, lengths, passes, likeness, counted, speaks = (
+            zip(*rows, strict=True) if rows else [()] * 9
+        )
+        counts = np.zeros((len(self._tokens), n), np.float32)
+        held = [place for place, row in enumerate(counted) if row is not None]
+        if held:
+            counts[:, held] = np.array([counted[place] for place in held], np.float32).T
         holders = known.holders
         if holders is None:
             holders = np.count_nonzero(counts, axis=1)
-        previous, following = _neighbours(texts) if kind == MESSAGE else _no_neighbours(n)
+        together = _together(spaces, owners)
+        previous, following = _neighbours(together, n if kind == MESSAGE else 0, n)
         scores = ranking.words(
             counts,
-            np.array([text.length for text in texts], np.float32),
+            np.array(lengths, np.float32),
             previous,
             following,
             weights=ranking.rarity(holders, max(known.texts, 1)),
             mean_length=known.words / max(known.texts, 1),
         )
-        meaning = np.array([text.likeness or 0.0 for text in texts], np.float32) * _UNIT
-        passing = np.flatnonzero(np.array([text.passes for text in texts], np.bool_))
+        meaning = np.array([one or 0.0 for one in likeness], np.float32) * _UNIT
+        passing = np.flatnonzero(np.array(passes, np.bool_))
         parts = ranking.combine(
-            scores[passing],
-            meaning[passing],
-            np.array([texts[place].speaks for place in passing], np.bool_),
+            scores[passing], meaning[passing], np.array(speaks, np.bool_)[passing]
         )
-        chosen = [texts[place] for place in passing.tolist()]
+        chosen = passing.tolist()
         return Ranked(
             parts,
-            np.array([text.created for text in chosen], np.int64),
-            _later(chosen),
-            np.array([self._number(text.space_id, text.owner) for text in chosen], np.int64),
-            lambda which: _place(kind, chosen[which]),
+            np.array(created, np.int64)[passing],
+            _later(owners, sequences)[passing],
+            np.array([self._number(spaces[one], owners[one]) for one in chosen], np.int64),
+            lambda which: _place(kind, rows[chosen[which]]),
         )
 
     def _number(self, space_id: int, owner: str) -> int:
@@ -320,19 +400,19 @@ class Searching:
 
     # ── dialogues ────────────────────────────────────────────────────────────────────────────
 
-    def _dialogues(self, query: Query, generation: Generation, passing: Filter) -> list[Hit]:
+    def _dialogues(self, query: Query, passing: Filter) -> list[Hit]:
         """Find dialogues by their labels and by their messages; the best of both counts."""
         heard = of_messages(passing)
         if query.conditions.has_image:
             heard = both(heard, image_only())
         wanted = query.limit
         while True:  # the best messages can all be of a few dialogues
-            said = self._ranked(MESSAGE, heard, generation, wanted)
+            said = self._ranked(MESSAGE, heard, wanted)
             few = len(np.unique(said.owners)) < query.limit
             if not few or len(said.created) < wanted or wanted >= _MOST:
                 break
             wanted *= 8
-        labels = self._ranked(DIALOGUE, passing, generation, query.limit)
+        labels = self._ranked(DIALOGUE, passing, query.limit)
         made = self._made(passing)
         names = list(self._owners)
         created = np.array([made.get(name, 0) for name in names], np.int64)
@@ -369,28 +449,39 @@ def _key(row: Row) -> Key:
     return row[0], row[1], row[2]
 
 
-def _place(kind: int, text: _Text) -> Place:
-    return Place(text.space_id, kind, text.owner, text.created, text.sequence)
+def _place(kind: int, row: Row) -> Place:
+    space_id, owner, created, sequence, *_ = row
+    return Place(space_id, kind, owner, created, sequence)
 
 
-def _later(texts: Sequence[_Text]) -> NDArray[np.int64]:
+def _later(owners: Sequence[str], sequences: Sequence[int]) -> NDArray[np.int64]:
     """Order texts of one moment: by their ids, which rise, and by their numbers."""
-    order = sorted(range(len(texts)), key=lambda place: (texts[place].owner, texts[place].sequence))
-    later = np.zeros(len(texts), np.int64)
-    later[order] = np.arange(len(texts))
+    numbers = {owner: number for number, owner in enumerate(sorted(set(owners)))}
+    order = np.lexsort((sequences, [numbers[owner] for owner in owners]))
+    later = np.zeros(len(owners), np.int64)
+    later[order] = np.arange(len(owners))
     return later
 
 
-def _no_neighbours(n: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    none = np.full(n, _NONE, np.int32)
-    return none, none
+def _together(spaces: Sequence[int], owners: Sequence[str]) -> NDArray[np.bool_]:
+    """Tell of each text but the last whether the next one is of the same dialogue."""
+    same_space = np.fromiter(map(eq, spaces, spaces[1:]), np.bool_)
+    return same_space & np.fromiter(map(eq, owners, owners[1:]), np.bool_)
 
 
-def _neighbours(texts: Sequence[_Text]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Give the places of the texts before and after each in its dialogue; they are sorted."""
-    previous, following = (np.full(len(texts), _NONE, np.int32) for _ in range(2))
-    for place in range(1, len(texts)):
-        if texts[place - 1][:2] == texts[place][:2]:
-            previous[place] = place - 1
-            following[place - 1] = place
+def _neighbours(
+    together: NDArray[np.bool_], n: int, of: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Give the places of the texts before and after each in its dialogue; they are sorted.
+
+    Args:
+        together: whether a text and the next one are of one dialogue.
+        n: how many texts can have neighbours: all or none.
+        of: how many there are.
+    """
+    previous, following = (np.full(of, _NONE, np.int32) for _ in range(2))
+    if n:
+        places = np.arange(n - 1, dtype=np.int32)
+        previous[1:] = np.where(together, places, _NONE)
+        following[:-1] = np.where(together, places + 1, _NONE)
     return previous, following

@@ -159,12 +159,14 @@ class Session:
         cursors = self._together(sent)
         return [row for cursor in cursors if cursor.description for row in cursor.fetchall()]
 
-    def search(self, sql: str, params: Mapping[str, Any]) -> list[Row]:
-        """Run a statement that is planned for these values only, and give all its rows."""
+    def search_all(self, asked: Sequence[tuple[str, Mapping[str, Any]]]) -> list[list[Row]]:
+        """Run statements that are planned for these values only, at once; give the rows of each."""
         self.flush()
-        found = statements.numbered(sql)
-        values = [params[name] for name in found.names]
-        return self._cursor().execute(found.sql, values, prepare=False, binary=True).fetchall()
+        sent = []
+        for sql, params in asked:
+            found = statements.numbered(sql)
+            sent.append((found.sql, [params[name] for name in found.names]))
+        return [cursor.fetchall() for cursor in self._together(sent, prepared=False)]
 
     def _run(self, found: statements.Numbered, params: Mapping[str, Any]) -> "RawCursor[Row]":
         values = [params[name] for name in found.names]
@@ -174,7 +176,11 @@ class Session:
         return self._together([(found.sql, values)], overtaking=overtakes)[-1]
 
     def _together(
-        self, asked: Sequence[tuple[str, Sequence[Any]]], *, overtaking: bool = False
+        self,
+        asked: Sequence[tuple[str, Sequence[Any]]],
+        *,
+        overtaking: bool = False,
+        prepared: bool = True,
     ) -> "list[RawCursor[Row]]":
         """Send what waits and what is asked at once; give the cursors of what is asked."""
         sent: list[tuple[str, Sequence[Any]]] = [] if self._begin is None else [(self._begin, ())]
@@ -185,7 +191,7 @@ class Session:
         with self.connection.pipeline():
             for sql, params in (*sent, *asked):
                 cursor = self._cursor()
-                cursor.execute(sql, params, prepare=bool(params), binary=True)
+                cursor.execute(sql, params, prepare=prepared and bool(params), binary=True)
                 cursors.append(cursor)
         return cursors[len(sent) :]
 

@@ -17,6 +17,10 @@ Where = Callable[[Hashes], NDArray[np.int64]]
 
 #: Words whose hashes are remembered.
 _KNOWN = 65_536
+#: A sample of a level holds one of 2 ** level texts, chosen by their keys: a token of theirs.
+_LEVELS = range(5, 30, 2)
+#: A sample is of so many texts at least, if there are enough, and of four times as many at most.
+_SAMPLED = 512
 _GOLDEN = 0x9E3779B97F4A7C15
 _MASK = (1 << 64) - 1
 _ELEMENT = np.dtype([("length", ">i4"), ("value", ">i8")])
@@ -38,6 +42,24 @@ def of_words(terms: Sequence[str]) -> Hashes:
 def of_facets(texts: Sequence[str]) -> Hashes:
     """Hash facets, as `search/facets.py` writes them."""
     return np.array([_hash("f" + text) for text in texts], np.uint64)
+
+
+def sample_level(texts: int) -> int:
+    """Choose the sample that has enough of so many texts, and not many more."""
+    return max(_LEVELS[0], *(level for level in _LEVELS if texts >> level >= _SAMPLED), 0)
+
+
+def of_sample(level: int) -> Hashes:
+    """Hash what is a sign of the texts of a sample."""
+    return np.array([_hash(f"s{level}")], np.uint64)
+
+
+def of_samples(owner: str, sequence: int) -> Hashes:
+    """Hash the signs of all samples that a text is in: most are in none."""
+    key = hashlib.blake2b(f"{sequence} {owner}".encode(), digest_size=8).digest()
+    drawn = int.from_bytes(key, "little")
+    found = [_hash(f"s{level}") for level in _LEVELS if not drawn & ((1 << level) - 1)]
+    return np.array(found, np.uint64)
 
 
 def in_space(hashes: Hashes, space_id: int) -> NDArray[np.int64]:

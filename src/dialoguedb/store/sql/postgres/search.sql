@@ -1,23 +1,46 @@
 -- What a search asks, over one space or those of a project (`:spaces`). What is found names
 -- resources, which are read by statements of their own, bound to their space; each row brings its
 -- space, which is compared with those that were asked for. `TRUE /* conditions */` is replaced by
--- the filters below that the request has. Planned anew each time: plans depend on the values.
+-- the filters below that the request has, `TRUE /* entry */` by `filter_entry` if there are any.
+-- Planned anew each time: plans depend on the values.
 
 -- search_spaces --
 SELECT s.id, s.namespace, s.project_id FROM spaces AS s
 WHERE s.project_id = :project_id AND (:space = 0 OR s.id = :space)
 
+-- index_grown --
+-- How many vectors a graph holds, about.
+SELECT CAST(c.reltuples AS bigint) FROM pg_class AS c WHERE c.oid = to_regclass(:name)
+
 -- search_figures --
--- How many texts of a kind there are, and how many words they have.
-SELECT f.space_id, CAST(SUM(f.texts) AS bigint), CAST(SUM(f.words) AS bigint)
+-- How many texts of each kind there are, and how many words they have.
+SELECT f.space_id, f.kind, CAST(SUM(f.texts) AS bigint), CAST(SUM(f.words) AS bigint)
 FROM figures AS f
-WHERE f.space_id = ANY(:spaces) AND f.kind = :kind
-GROUP BY f.space_id
+WHERE f.space_id = ANY(:spaces)
+GROUP BY f.space_id, f.kind
+
+-- search_sample --
+-- Of a sample of all texts (place 0) and of those of them that hold each word: how many there are,
+-- and how many of all pass.
+WITH sample AS MATERIALIZED (
+    SELECT e.space_id, e.tokens, TRUE /* conditions */ AS passes
+    FROM entries AS e
+    WHERE e.tokens && CAST(:sample AS bigint[]) AND e.space_id = ANY(:spaces) AND e.kind = :kind
+)
+SELECT 0 AS place, MIN(s.space_id) AS lowest, MAX(s.space_id) AS highest, COUNT(*) AS texts,
+    COUNT(*) FILTER (WHERE s.passes) AS passing
+FROM sample AS s
+UNION ALL
+SELECT w.place, MIN(s.space_id), MAX(s.space_id), COUNT(*), 0
+FROM sample AS s
+JOIN unnest(CAST(:words AS bigint[])) WITH ORDINALITY AS w(token, place)
+    ON s.tokens @> ARRAY[w.token]
+GROUP BY w.place
 
 -- search_holders --
 -- How many texts hold each of some words.
 SELECT w.place, h.lowest, h.highest, h.texts
-FROM unnest(CAST(:words AS bigint[])) WITH ORDINALITY AS w(token, place)
+FROM unnest(CAST(:rare AS bigint[])) WITH ORDINALITY AS w(token, place)
 CROSS JOIN LATERAL (
     SELECT MIN(e.space_id) AS lowest, MAX(e.space_id) AS highest, COUNT(*) AS texts
     FROM entries AS e
@@ -26,10 +49,11 @@ CROSS JOIN LATERAL (
 
 -- search_every --
 -- All texts of a kind, with what a rank is made of.
-SELECT e.space_id, e.owner, e.sequence, e.created, e.length, TRUE /* conditions */,
+SELECT e.space_id, e.owner, e.created, e.sequence, e.length, TRUE /* conditions */,
     (
         SELECT MAX(-(v.vector <#> CAST(:vector AS halfvec))) FROM vectors AS v
-        WHERE v.space_id = e.space_id AND v.generation = :generation AND v.kind = e.kind
+        WHERE v.space_id = e.space_id AND v.space_id = ANY(:spaces)
+            AND v.generation = :generation AND v.kind = e.kind
             AND v.owner = e.owner AND v.sequence = e.sequence
     ),
     CASE WHEN e.tokens && CAST(:words AS bigint[]) THEN (
@@ -49,10 +73,11 @@ WHERE e.space_id = ANY(:spaces) AND e.kind = :kind
 
 -- search_some --
 -- The same of some texts; how near their meaning is, only where it is wanted.
-SELECT e.space_id, e.owner, e.sequence, e.created, e.length, TRUE /* conditions */,
+SELECT e.space_id, e.owner, e.created, e.sequence, e.length, k.wanted = 1 AND TRUE /* conditions */,
     CASE WHEN k.wanted = 1 THEN (
         SELECT MAX(-(v.vector <#> CAST(:vector AS halfvec))) FROM vectors AS v
-        WHERE v.space_id = e.space_id AND v.generation = :generation AND v.kind = e.kind
+        WHERE v.space_id = e.space_id AND v.space_id = ANY(:spaces)
+            AND v.generation = :generation AND v.kind = e.kind
             AND v.owner = e.owner AND v.sequence = e.sequence
     ) END,
     CASE WHEN e.tokens && CAST(:words AS bigint[]) THEN (
@@ -76,7 +101,7 @@ JOIN entries AS e ON e.space_id = k.space_id AND e.kind = :kind AND e.owner = k.
 WHERE e.space_id = ANY(:spaces)
 
 -- search_by_words --
--- The texts that promise most by their own words: those that hold one of the rarer.
+-- The texts that promise most by their own words, among those that hold one of the rarer.
 SELECT e.space_id, e.owner, e.sequence, e.created,
     (
         SELECT SUM(w.weight * c.count / (c.count + 1.0))
@@ -87,22 +112,29 @@ SELECT e.space_id, e.owner, e.sequence, e.created,
             ) AS count
         ) AS c
     ) AS promise
-FROM entries AS e
-WHERE e.tokens && CAST(:rarer AS bigint[]) AND e.space_id = ANY(:spaces) AND e.kind = :kind
-    AND TRUE /* conditions */
+FROM (
+    SELECT e.space_id, e.owner, e.sequence, e.created, e.counts, e.tokens FROM entries AS e
+    WHERE e.tokens && CAST(:rarer AS bigint[]) AND e.space_id = ANY(:spaces) AND e.kind = :kind
+        AND TRUE /* conditions */
+    LIMIT :bound
+) AS e
 ORDER BY promise DESC, e.created DESC, e.sequence DESC LIMIT :most
 
 -- search_by_meaning --
 -- The texts that are nearest, exactly.
-SELECT v.space_id, v.owner, v.sequence, e.created,
-    MAX(-(v.vector <#> CAST(:vector AS halfvec))) AS likeness
-FROM vectors AS v
-JOIN entries AS e ON e.space_id = v.space_id AND e.kind = v.kind AND e.owner = v.owner
-    AND e.sequence = v.sequence
-WHERE v.space_id = ANY(:spaces) AND v.generation = :generation AND v.kind = :kind
-    AND TRUE /* conditions */
-GROUP BY v.space_id, v.owner, v.sequence, e.created
-ORDER BY likeness DESC LIMIT :most
+SELECT n.space_id, n.owner, n.sequence, e.created, MAX(-n.distance) AS likeness
+FROM (
+    SELECT v.space_id, v.owner, v.sequence, v.vector <#> CAST(:vector AS halfvec) AS distance
+    FROM vectors AS v
+    WHERE v.space_id = ANY(:spaces) AND v.generation = :generation AND v.kind = :kind
+        AND TRUE /* entry */
+    ORDER BY distance LIMIT :most
+) AS n
+JOIN entries AS e ON e.space_id = n.space_id AND e.kind = :kind AND e.owner = n.owner
+    AND e.sequence = n.sequence
+WHERE e.space_id = ANY(:spaces)
+GROUP BY n.space_id, n.owner, n.sequence, e.created
+ORDER BY likeness DESC
 
 -- search_graph --
 -- The texts that are nearest, by the graph, and exactly those that are not in it yet. The numbers
@@ -113,11 +145,7 @@ WITH near AS (
             v.vector::halfvec(/* dimension */) <#> CAST(:vector AS halfvec) AS distance
         FROM vectors AS v
         WHERE v.grown AND v.generation = /* generation */ AND v.space_id = ANY(:spaces)
-            AND v.kind = :kind AND EXISTS (
-                SELECT 1 FROM entries AS e
-                WHERE e.space_id = v.space_id AND e.kind = v.kind AND e.owner = v.owner
-                    AND e.sequence = v.sequence AND TRUE /* conditions */
-            )
+            AND v.kind = :kind AND TRUE /* entry */
         ORDER BY v.vector::halfvec(/* dimension */) <#> CAST(:vector AS halfvec) LIMIT :most
     )
     UNION ALL
@@ -125,11 +153,7 @@ WITH near AS (
         SELECT v.space_id, v.owner, v.sequence, v.vector <#> CAST(:vector AS halfvec) AS distance
         FROM vectors AS v
         WHERE NOT v.grown AND v.generation = /* generation */ AND v.space_id = ANY(:spaces)
-            AND v.kind = :kind AND EXISTS (
-                SELECT 1 FROM entries AS e
-                WHERE e.space_id = v.space_id AND e.kind = v.kind AND e.owner = v.owner
-                    AND e.sequence = v.sequence AND TRUE /* conditions */
-            )
+            AND v.kind = :kind AND TRUE /* entry */
         ORDER BY distance LIMIT :most
     )
 )
@@ -137,6 +161,7 @@ SELECT n.space_id, n.owner, n.sequence, e.created, MAX(-n.distance) AS likeness
 FROM near AS n
 JOIN entries AS e ON e.space_id = n.space_id AND e.kind = :kind AND e.owner = n.owner
     AND e.sequence = n.sequence
+WHERE e.space_id = ANY(:spaces)
 GROUP BY n.space_id, n.owner, n.sequence, e.created
 ORDER BY likeness DESC LIMIT :most
 
@@ -148,28 +173,32 @@ WHERE e.space_id = ANY(:spaces) AND e.kind = :kind AND TRUE /* conditions */
 ORDER BY e.created DESC, e.sequence DESC LIMIT :most
 
 -- search_around --
--- The messages before and after some in their dialogues, as many of each as is asked for.
-SELECT m.space_id, m.dialogue_id, m.sequence, m.created
+-- The messages before and after some in their dialogues, as many of each as is asked for, and how
+-- many steps away they are.
+SELECT m.space_id, m.dialogue_id, m.sequence, m.created, m.step
 FROM unnest(
     CAST(:key_spaces AS bigint[]), CAST(:key_owners AS text[]), CAST(:key_created AS bigint[]),
     CAST(:key_sequences AS bigint[]), CAST(:key_reach AS bigint[])
 ) AS k(space_id, owner, created, sequence, reach)
 CROSS JOIN LATERAL (
     (
-        SELECT b.space_id, b.dialogue_id, b.sequence, b.created FROM messages AS b
-        WHERE b.space_id = k.space_id AND b.dialogue_id = k.owner
+        SELECT b.space_id, b.dialogue_id, b.sequence, b.created,
+            row_number() OVER (ORDER BY b.created DESC, b.sequence DESC) AS step
+        FROM messages AS b
+        WHERE b.space_id = k.space_id AND b.space_id = ANY(:spaces) AND b.dialogue_id = k.owner
             AND (b.created, b.sequence) < (k.created, k.sequence)
         ORDER BY b.created DESC, b.sequence DESC LIMIT k.reach
     )
     UNION ALL
     (
-        SELECT a.space_id, a.dialogue_id, a.sequence, a.created FROM messages AS a
-        WHERE a.space_id = k.space_id AND a.dialogue_id = k.owner
+        SELECT a.space_id, a.dialogue_id, a.sequence, a.created,
+            row_number() OVER (ORDER BY a.created, a.sequence) AS step
+        FROM messages AS a
+        WHERE a.space_id = k.space_id AND a.space_id = ANY(:spaces) AND a.dialogue_id = k.owner
             AND (a.created, a.sequence) > (k.created, k.sequence)
         ORDER BY a.created, a.sequence LIMIT k.reach
     )
 ) AS m
-WHERE k.space_id = ANY(:spaces)
 
 -- search_dialogues --
 -- When some dialogues were made, of those that pass.
@@ -178,6 +207,14 @@ FROM unnest(CAST(:key_spaces AS bigint[]), CAST(:key_owners AS text[])) AS k(spa
 JOIN entries AS e ON e.space_id = k.space_id AND e.kind = 1 AND e.owner = k.owner
     AND e.sequence = 0
 WHERE e.space_id = ANY(:spaces) AND TRUE /* conditions */
+
+-- filter_entry --
+-- A vector counts where its text passes.
+EXISTS (
+    SELECT 1 FROM entries AS e
+    WHERE e.space_id = v.space_id AND e.space_id = ANY(:spaces) AND e.kind = v.kind
+        AND e.owner = v.owner AND e.sequence = v.sequence AND TRUE /* conditions */
+)
 
 -- filter_created --
 e.created >= :created_start AND e.created < :created_stop
@@ -188,7 +225,8 @@ e.modified >= :modified_start AND e.modified < :modified_stop
 -- filter_modified_dialogue --
 -- A message that comes or goes modifies its dialogue, and not the entry of that.
 EXISTS (
-    SELECT 1 FROM dialogues AS x WHERE x.space_id = e.space_id AND x.id = e.owner
+    SELECT 1 FROM dialogues AS x
+    WHERE x.space_id = e.space_id AND x.space_id = ANY(:spaces) AND x.id = e.owner
         AND x.modified >= :modified_start AND x.modified < :modified_stop
 )
 
@@ -215,7 +253,8 @@ e.owner = :dialogue_id
 
 -- filter_thread --
 EXISTS (
-    SELECT 1 FROM dialogues AS x WHERE x.space_id = e.space_id AND x.id = e.owner
+    SELECT 1 FROM dialogues AS x
+    WHERE x.space_id = e.space_id AND x.space_id = ANY(:spaces) AND x.id = e.owner
         AND x.thread_of = :thread_of
 )
 
@@ -254,6 +293,6 @@ EXISTS (
 -- A message counts only where its dialogue is there, and is as asked.
 EXISTS (
     SELECT 1 FROM entries AS d
-    WHERE d.space_id = e.space_id AND d.kind = 1 AND d.owner = e.owner AND d.sequence = 0
+    WHERE d.space_id = e.space_id AND d.space_id = ANY(:spaces) AND d.kind = 1 AND d.owner = e.owner AND d.sequence = 0
         AND TRUE /* conditions */
 )

@@ -150,11 +150,12 @@ def _waiting(generation: int) -> Callable[[ReadTx], list[_Text]]:
 
 
 def _measured(store: PostgresStore, index: Generation, embedder: Embedder) -> int:
-    """Learn how large the vectors of an embedder are; the index keeps it."""
+    """Learn how large the vectors of an embedder are; the index keeps it, and gets its graph."""
     dimension = int(embedder.embed(["dimension"]).shape[1])
 
     def work(tx: WriteTx) -> None:
         tx.run("index_measure", generation=index.number, dimension=dimension)
 
     store.write(None, work)
+    store.make_graph()
     return dimension

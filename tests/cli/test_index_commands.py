@@ -9,27 +9,40 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import apsw
 import httpx
 import numpy as np
+import psycopg
 import pytest
 
 from cli.test_cli import in_terminal
 from dialoguedb.embed import Embedder, open_embedder
 from dialoguedb.search import ranking, texts
-from dialoguedb.store.index import active
+from dialoguedb.store.index_tools import tools_of
 from dialoguedb.store.opening import open_store
+from dialoguedb.store.sqlite import SqliteStore
 from embed.endpoint import Endpoint
-from harness import DIALOGUEDB, Server, cli
+from grounds import Grounds
+from harness import DIALOGUEDB, Database, Server, cli
 from searching import Hashing, Tenant, answers, pack_all, reading
 
 Serve = Callable[..., Server]
 STATIC = "static:all-MiniLM-L6-v2-256"
 SETTING = "openai:hash"
 TEXTS = ["the car broke down", "a vehicle needs repair", "we ate soup", "trains are late again"]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Have each test run on each engine, but what is of files only."""
+    if (
+        "engine" in metafunc.fixturenames
+        and metafunc.definition.get_closest_marker("sqlite") is None
+    ):
+        metafunc.parametrize("engine", ["sqlite", "postgres"], indirect=True, scope="session")
 
 
 @pytest.fixture
@@ -41,30 +54,34 @@ def endpoint() -> Iterator[Endpoint]:
 
 
 @pytest.fixture
-def db(tmp_path: Path) -> Path:
-    """A file with some of everything, half of it packed into blocks."""
-    path = tmp_path / "chat.db"
-    store = open_store(str(path))
-    tenant = Tenant(store)
-    tenant.call("dialogues.create", id="d", label="about zanzibar", tags=["x"])
-    tenant.call("dialogues.create", id="t", threadOf="d")
-    for number in range(10):
-        tenant.say("d", f"zanzibar {number} " + "long " * 300, id=f"m{number}", tags=["y"])
-    pack_all(store)
-    tenant.call("memories.create", id="k", value={"likes": "zanzibar"}, metadata={"n": 1})
-    tenant.say("d", "zanzibar in the log", namespace="", metadata={"a": ["b"]})
-    store.close()
-    return path
+def empty(new_db: Callable[..., Database], grounds: Grounds, engine: str) -> Iterator[Database]:
+    """A database with an index by the static model, and no project."""
+    made = new_db("empty")
+    yield made
+    grounds.of(engine).drop(made)
 
 
-def embedder_of(db: Path) -> str:
-    store = open_store(str(db))
-    try:
-        found = store.with_session(active)
-        assert found is not None
-        return found.embedder
-    finally:
-        store.close()
+@pytest.fixture
+def db(empty: Database) -> Database:
+    """A database with some of everything; half of a file's index is packed into blocks."""
+    with closing(open_store(str(empty))) as store:
+        tenant = Tenant(store)
+        tenant.call("dialogues.create", id="d", label="about zanzibar", tags=["x"])
+        tenant.call("dialogues.create", id="t", threadOf="d")
+        for number in range(10):
+            tenant.say("d", f"zanzibar {number} " + "long " * 300, id=f"m{number}", tags=["y"])
+        if isinstance(store, SqliteStore):
+            pack_all(store)
+        tenant.call("memories.create", id="k", value={"likes": "zanzibar"}, metadata={"n": 1})
+        tenant.say("d", "zanzibar in the log", namespace="", metadata={"a": ["b"]})
+    return empty
+
+
+def embedder_of(db: Database) -> str:
+    with closing(open_store(str(db))) as store, closing(tools_of(store, open_embedder)) as tools:
+        found = tools.in_use()
+    assert found is not None
+    return found.embedder
 
 
 def flags(endpoint: Endpoint) -> tuple[str, ...]:
@@ -74,14 +91,14 @@ def flags(endpoint: Endpoint) -> tuple[str, ...]:
 # ── verify ───────────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_index_that_is_equal_is_said_to_be(db: Path) -> None:
+def test_an_index_that_is_equal_is_said_to_be(db: Database) -> None:
     """In one line, with exit code 0."""
     done = cli("verify", "--db", str(db))
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout == "The search index is equal to 14 resources.\n"
 
 
-def test_a_difference_is_found_and_repaired(db: Path) -> None:
+def test_a_difference_is_found_and_repaired(db: Database) -> None:
     """It is said which resource it is and what of it; never what it says."""
     change(db, "UPDATE messages SET content = '\"secret\"' WHERE id = 'm3'")
     done = cli("verify", "--db", str(db))
@@ -98,22 +115,33 @@ def test_a_difference_is_found_and_repaired(db: Path) -> None:
     assert cli("verify", "--db", str(db)).returncode == 0
 
 
-def change(db: Path, sql: str) -> None:
-    connection = apsw.Connection(str(db))
-    connection.execute(sql).fetchall()
-    assert connection.changes() > 0
-    connection.close()
+def change(db: Database, sql: str) -> None:
+    """Change a database behind the store's back."""
+    if isinstance(db, Path):
+        connection = apsw.Connection(str(db))
+        connection.execute(sql).fetchall()
+        assert connection.changes() > 0
+        connection.close()
+        return
+    with psycopg.connect(db, options="-c search_path=dialoguedb") as server:
+        assert server.execute(sql.encode()).rowcount > 0
 
 
-def test_only_the_first_differences_are_told_one_by_one(db: Path) -> None:
+#: A part of the index that is of no project.
+STRAY = {
+    "sqlite": "INSERT INTO index_blocks VALUES (99, 1, 1, 1, x'00')",
+    "postgres": "INSERT INTO figures VALUES (99, 0, 0, 1, 1)",
+}
+
+
+def test_only_the_first_differences_are_told_one_by_one(db: Database, engine: str) -> None:
     """The others are counted; parts of what was erased are, too."""
-    store = open_store(str(db))
-    tenant = Tenant(store, "two")
-    for number in range(30):
-        tenant.call("memories.create", id=f"wheel-{number}", value="w")
-    store.close()
+    with closing(open_store(str(db))) as store:
+        tenant = Tenant(store, "two")
+        for number in range(30):
+            tenant.call("memories.create", id=f"wheel-{number}", value="w")
     change(db, "DELETE FROM memories")
-    change(db, "INSERT INTO index_blocks VALUES (99, 1, 1, 1, x'00')")
+    change(db, STRAY[engine])
     done = cli("verify", "--db", str(db))
     assert done.returncode == 1
     assert len(done.stdout.splitlines()) == 21
@@ -157,7 +185,7 @@ def test_verify_is_not_misled_by_writes(serve: Serve) -> None:
 # ── reindex ──────────────────────────────────────────────────────────────────────────────────
 
 
-def test_there_is_nothing_to_do_where_the_index_is_by_the_embedder(db: Path) -> None:
+def test_there_is_nothing_to_do_where_the_index_is_by_the_embedder(db: Database) -> None:
     """It says so, and changes nothing."""
     done = cli("reindex", "--db", str(db))
     assert (done.returncode, done.stdout) == (
@@ -166,7 +194,7 @@ def test_there_is_nothing_to_do_where_the_index_is_by_the_embedder(db: Path) -> 
     )
 
 
-def test_what_cannot_be_done_is_refused(db: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_done_is_refused(db: Database, tmp_path: Path) -> None:
     """With a message that says what can."""
 
     def refused(*arguments: str) -> str:
@@ -188,7 +216,7 @@ def test_what_cannot_be_done_is_refused(db: Path, tmp_path: Path) -> None:
 
 
 def test_settings_come_from_flags_variables_and_a_file(
-    db: Path, endpoint: Endpoint, tmp_path: Path
+    db: Database, endpoint: Endpoint, tmp_path: Path
 ) -> None:
     """A flag wins over a variable, a variable over the file."""
     config = tmp_path / "settings.toml"
@@ -203,7 +231,7 @@ def test_settings_come_from_flags_variables_and_a_file(
     assert cli("verify", "--config", str(config)).returncode == 0
 
 
-def test_texts_go_nowhere_that_the_settings_do_not_name(db: Path, endpoint: Endpoint) -> None:
+def test_texts_go_nowhere_that_the_settings_do_not_name(db: Database, endpoint: Endpoint) -> None:
     """A file that names an endpoint's model is not enough to send it anything."""
     assert cli("reindex", "--db", str(db), *flags(endpoint)).returncode == 0
     done = cli("reindex", "--repair", "--db", str(db))
@@ -241,11 +269,10 @@ def store_texts(client: httpx.Client) -> None:
 
 
 def test_a_live_server_moves_to_another_model(
-    endpoint: Endpoint, serve: Serve, tmp_path: Path
+    endpoint: Endpoint, serve: Serve, empty: Database
 ) -> None:
     """Searches are whole and by one model at any moment; writes go on; then it is the new one."""
-    open_store(str(tmp_path / "chat.db")).close()  # with an index by the static model
-    server = serve(*flags(endpoint))
+    server = serve(*flags(endpoint), db=empty)
     endpoint.respond = answers(delay_s=0.002)
     query = "the car is broken"
     old = Cosines(open_embedder("static"), query)
@@ -302,22 +329,24 @@ def test_a_live_server_moves_to_another_model(
 
 
 @pytest.fixture
-def large(tmp_path: Path) -> Path:
-    """A file with 2,000 messages in many namespaces, so that a move has many steps."""
-    path = tmp_path / "large.db"
-    store = open_store(str(path))
-    tenant = Tenant(store)
-    for number in range(40):
-        there = {"namespace": f"n{number}"}
-        tenant.call("dialogues.create", id=f"d{number}", **there)
-        for half in range(2):
-            said = [{"role": "user", "content": f"wheel {number} {half} {n}"} for n in range(25)]
-            tenant.call("messages.create_batch", dialogueId=f"d{number}", messages=said, **there)
-    store.close()
-    return path
+def large(empty: Database) -> Database:
+    """A database with 2,000 messages in many namespaces, so that a move has many steps."""
+    with closing(open_store(str(empty))) as store:
+        tenant = Tenant(store)
+        for number in range(40):
+            there = {"namespace": f"n{number}"}
+            tenant.call("dialogues.create", id=f"d{number}", **there)
+            for half in range(2):
+                said = [
+                    {"role": "user", "content": f"wheel {number} {half} {n}"} for n in range(25)
+                ]
+                tenant.call(
+                    "messages.create_batch", dialogueId=f"d{number}", messages=said, **there
+                )
+    return empty
 
 
-def begun(db: Path, endpoint: Endpoint) -> "subprocess.Popen[str]":
+def begun(db: Database, endpoint: Endpoint) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [str(DIALOGUEDB), "reindex", "--db", str(db), *flags(endpoint)],
         stdout=subprocess.PIPE,
@@ -335,7 +364,7 @@ def asked_of(endpoint: Endpoint, count: int) -> None:
         time.sleep(0.002)
 
 
-def test_a_move_that_is_killed_goes_on(large: Path, endpoint: Endpoint) -> None:
+def test_a_move_that_is_killed_goes_on(large: Database, endpoint: Endpoint) -> None:
     """At whatever moment; what was built is not built again."""
     endpoint.respond = answers(delay_s=0.05)
     chance = random.Random(3)
@@ -355,7 +384,7 @@ def test_a_move_that_is_killed_goes_on(large: Path, endpoint: Endpoint) -> None:
     assert cli("verify", "--db", str(large)).returncode == 0
 
 
-def test_ctrl_c_says_that_it_goes_on_later(large: Path, endpoint: Endpoint) -> None:
+def test_ctrl_c_says_that_it_goes_on_later(large: Database, endpoint: Endpoint) -> None:
     """And it does; or it is given up by moving back."""
     endpoint.respond = answers(delay_s=0.1)
     moving = begun(large, endpoint)
@@ -375,7 +404,7 @@ def test_ctrl_c_says_that_it_goes_on_later(large: Path, endpoint: Endpoint) -> N
     assert embedder_of(large) == SETTING
 
 
-def test_an_endpoint_that_does_not_answer_is_asked_again(db: Path, endpoint: Endpoint) -> None:
+def test_an_endpoint_that_does_not_answer_is_asked_again(db: Database, endpoint: Endpoint) -> None:
     """Each wait is told, without any text or key in it."""
     failing = [503]
     right = answers()
@@ -391,7 +420,7 @@ def test_an_endpoint_that_does_not_answer_is_asked_again(db: Path, endpoint: End
     assert "zanzibar" not in done.stderr
 
 
-def test_a_refused_text_does_not_stop_a_move(db: Path, endpoint: Endpoint) -> None:
+def test_a_refused_text_does_not_stop_a_move(db: Database, endpoint: Endpoint) -> None:
     """It is found by its words, and that is said."""
     right = answers()
 
@@ -409,7 +438,7 @@ def test_a_refused_text_does_not_stop_a_move(db: Path, endpoint: Endpoint) -> No
     assert "1 of them wait for vectors" in done.stdout
 
 
-def test_an_endpoint_that_refuses_the_key_ends_it(db: Path, endpoint: Endpoint) -> None:
+def test_an_endpoint_that_refuses_the_key_ends_it(db: Database, endpoint: Endpoint) -> None:
     """There is nothing to wait for; the index stays as it was."""
     endpoint.respond = lambda request: (401, {}, {})
     done = cli("reindex", "--db", str(db), *flags(endpoint))
@@ -436,7 +465,7 @@ def test_help_teaches(command: str, mentions: list[str]) -> None:
     assert [word for word in mentions if word not in done.stdout.lower()] == []
 
 
-def test_a_terminal_shows_how_far_it_is(db: Path) -> None:
+def test_a_terminal_shows_how_far_it_is(db: Database) -> None:
     """A bar with counts, and then the outcome."""
     for command, what in ((["verify"], "comparing"), (["reindex", "--repair"], "indexing")):
         status, screen = in_terminal(*command, "--db", str(db))
@@ -445,6 +474,7 @@ def test_a_terminal_shows_how_far_it_is(db: Path) -> None:
         assert screen.rstrip().splitlines()[-1].startswith("The search index is")
 
 
+@pytest.mark.sqlite
 def test_an_encrypted_file_is_compared_and_rebuilt(tmp_path: Path) -> None:
     """With its key, as the server has it."""
     key = tmp_path / "key"

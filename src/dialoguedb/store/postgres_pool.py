@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple, TypeVar
 
@@ -134,11 +134,14 @@ class Connection(psycopg.Connection[tuple[object, ...]]):
         """Tell whether another of the address's hosts takes writes now."""
         if self.address is None:
             return False
-        try:
-            with connect(self.address, plain=True) as other:
-                return (other.info.host, other.info.port) != (self.info.host, self.info.port)
-        except psycopg.Error:
+        here = (self.info.host, str(self.info.port))
+        parts = conninfo_to_dict(self.address.conninfo)
+        others = [one for one in _hosts_of(parts) if one != here]
+        if not others:
             return False
+        with suppress(psycopg.Error), psycopg.connect(_among(parts, others)):
+            return True
+        return False
 
     @property
     def alive(self) -> bool:
@@ -148,6 +151,27 @@ class Connection(psycopg.Connection[tuple[object, ...]]):
             self.pgconn.consume_input()
             self.pgconn.consume_input()
         return self.pgconn.status == ConnStatus.OK
+
+
+#: Of addresses with several hosts, the one that has taken writes last. It comes first: hosts that
+#: are away cost time, and one that comes back may still take itself for the primary.
+_latest: dict[str, tuple[str, str]] = {}
+
+
+def _hosts_of(parts: dict[str, Any]) -> list[tuple[str, str]]:
+    """Give the hosts of an address with their ports."""
+    hosts = str(parts.get("host") or "").split(",")
+    ports = str(parts.get("port") or "5432").split(",")
+    return list(zip(hosts, ports * len(hosts) if len(ports) == 1 else ports, strict=False))
+
+
+def _among(parts: dict[str, Any], hosts: Sequence[tuple[str, str]]) -> str:
+    """Give an address with these hosts in their order."""
+    given = {
+        "host": ",".join(host for host, _ in hosts),
+        "port": ",".join(port for _, port in hosts),
+    }
+    return make_conninfo("", **{"connect_timeout": CONNECT_S, **parts, **given})
 
 
 def connect(
@@ -184,7 +208,12 @@ def connect(
         parts["options"] = " ".join(filter(None, [str(parts.get("options") or ""), *options]))
     parts.setdefault("connect_timeout", CONNECT_S)
     parts.setdefault("application_name", "dialoguedb")
-    connection = Connection.connect(make_conninfo("", **parts), autocommit=True, context=_Adapted())
+    hosts = sorted(_hosts_of(parts), key=lambda one: one != _latest.get(address.conninfo))
+    several = len(hosts) > 1 and "hostaddr" not in parts
+    conninfo = _among(parts, hosts) if several else make_conninfo("", **parts)
+    connection = Connection.connect(conninfo, autocommit=True, context=_Adapted())
+    if several:
+        _latest[address.conninfo] = (connection.info.host, str(connection.info.port))
     connection.prepare_threshold = None
     connection.prepared_max = _PREPARED
     connection.add_notice_handler(connection.heed)

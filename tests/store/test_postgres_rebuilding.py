@@ -24,7 +24,7 @@ from dialoguedb.embed import Embedder, EmbedderUnavailable
 from dialoguedb.embed.patient import Patient
 from dialoguedb.engine import Caller, projects
 from dialoguedb.errors import AdminError, ServiceUnavailable
-from dialoguedb.store import postgres_filling, postgres_rebuilding, walking
+from dialoguedb.store import backlog, postgres_filling, postgres_rebuilding, walking
 from dialoguedb.store.differing import Report
 from dialoguedb.store.embedders import Embedders
 from dialoguedb.store.index_tools import IndexTools, Progress, tools_of
@@ -287,6 +287,28 @@ def test_the_graph_of_the_index_is_there_and_that_of_the_old_one_is_not(db: str)
         move(store, new)
         assert rows(store, graphs) == [("vectors_graph_2",)]
         assert rows(store, "SELECT DISTINCT generation FROM vectors") == [(2,)]
+
+
+def test_the_vectors_of_a_large_project_are_in_the_graph_before_it_is_searched_by(db: str) -> None:
+    """Those of a small one are not."""
+    grown = (
+        "SELECT s.project_id, bool_and(v.grown), bool_or(v.grown) FROM vectors AS v "
+        "JOIN spaces AS s ON s.id = v.space_id GROUP BY 1"
+    )
+    old, new = Hashing(*OLD, inline=True), Hashing(*NEW)
+    with pytest.MonkeyPatch.context() as patch, opened(db, old, new) as store:
+        patch.setattr(backlog, "LARGE", 20)
+        patch.setattr(postgres_rebuilding, "_AT_ONCE", 8)
+        large, small = Tenant(store, "large"), Tenant(store, "small")
+        written(large)
+        written(small, 5)
+        large.call("memories.create", id="n", value="elsewhere", namespace="Ada")
+        move(store, new)
+        assert {row[0]: row[1:] for row in rows(store, grown)} == {
+            large.id: (True, True),
+            small.id: (False, False),
+        }
+        settled(store)
 
 
 # ── transactions that are open meanwhile ─────────────────────────────────────────────────────

@@ -18,7 +18,7 @@ def verify_index(db: Db = None, db_key_file: DbKeyFile = None, config: Config = 
     """Compare the search index with what is stored.
 
     Each message, dialogue and memory is read and indexed anew, and the result compared with what
-    the file's index holds. Nothing is changed. A server may go on meanwhile.
+    the database's index holds. Nothing is changed. A server may go on meanwhile.
 
     Ends with 0 if both are equal. Ends with 1 if not, and says how many differ and which are the
     first; `dialoguedb reindex --repair` then makes the index anew.
@@ -59,6 +59,8 @@ def reindex(
 
     It can be stopped at any moment, also by a kill: called again, it goes on where it was. An
     embedder that does not answer is asked again until it does.
+
+    On PostgreSQL it needs the login that owns the tables: it makes a table's index.
 
     A server needs the settings of the new embedder too (`embedder`, `embedder_url`,
     `embedder_key`), for it embeds what is asked and what is written. The key of an endpoint is

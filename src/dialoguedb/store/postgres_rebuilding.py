@@ -18,6 +18,7 @@ from dialoguedb.embed import Embedder
 from dialoguedb.errors import AdminError
 from dialoguedb.runtime import Runtime
 from dialoguedb.search import analyser
+from dialoguedb.store import backlog
 from dialoguedb.store.index_tools import InUse, Progress, Standing
 from dialoguedb.store.migrating import administered, drop_graph, ensure_graphs
 from dialoguedb.store.postgres_filling import BATCH, Filler, Notes, Space, keyed, run
@@ -30,8 +31,8 @@ from dialoguedb.store.walking import KINDS, Position, reading
 
 #: Dimensions that the graph takes at most (pgvector's, of half precision).
 _DIMENSIONS = 4_000
-#: Vectors of an old index that go in one step.
-_DROPPED_AT_ONCE = 5_000
+#: Vectors that are dropped or marked in one step.
+_AT_ONCE = 5_000
 #: How long older transactions are waited for, seconds: they may be a backup's.
 _OLDER_S = 600.0
 #: Of all locks that are known by a number only, this is ours ("reindex").
@@ -101,8 +102,6 @@ class Rebuilding:
         if current is None:
             raise AdminError("the database has no search index; a server makes one when it starts")
         building = self._begin(embedder)
-        # The graph has no rows yet, so it is there at once; writes go on meanwhile.
-        ensure_graphs(self._session.connection, self._address)
         # Words are made anew where those that there are cannot be trusted: another analyser's, or
         # all of an index that is to be mended.
         in_use = InUse(current.embedder, current.analyser)
@@ -120,10 +119,11 @@ class Rebuilding:
             reached = self._have_wait(building.generation, reached, entries=with_words)
         settle(self._session, most_s=_OLDER_S)  # who deletes a resource sees that it waits
         self._walk(filler, reached, done)
-        while filler.step() == BATCH:
-            pass
+        self._catch_up(filler)
         if with_words:
             self._mend()
+        self._grow(building.generation)
+        self._catch_up(filler)
         self._activate(building.generation)
         self._drop_old()
 
@@ -181,6 +181,23 @@ class Rebuilding:
                 self._note(filler.generation, _Reached(True, space.number, at))
                 done(count)
 
+    def _catch_up(self, filler: Filler) -> None:
+        """Fill what writers have made wait, until few are left."""
+        while filler.step() == BATCH:
+            pass
+
+    def _grow(self, generation: Generation) -> None:
+        """Have the graph of the index, with the vectors of large projects in it.
+
+        It is made when they are there, which is quicker than to have them enter it one by one.
+        """
+        where = {"generation": generation.number}
+        for (project_id,) in self._session.ask("index_large", least=backlog.LARGE):
+            beside = where | {"project_id": project_id, "most": 1}
+            while rows := self._session.ask("index_beside", **beside):
+                self._session.ask("vectors_grow", space=rows[0][0], most=_AT_ONCE, **where)
+        ensure_graphs(self._session.connection, self._address)
+
     def _mend(self) -> None:
         """Bring figures to what the entries say, and drop what is of no space and of no index."""
         for space in self._spaces():
@@ -209,7 +226,7 @@ class Rebuilding:
             for space in self._spaces():
                 where = {"space": space.number, "generation": number}
                 self._run("index_waiting_drop", **where)
-                while self._run("index_vectors_drop", **where, most=_DROPPED_AT_ONCE):
+                while self._run("index_vectors_drop", **where, most=_AT_ONCE):
                     pass
             drop_graph(self._session.connection, number)
             self._run("index_drop", generation=number)

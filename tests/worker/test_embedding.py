@@ -12,7 +12,11 @@ import pytest
 from databases import Cluster
 from dialoguedb.embed import Embedder, open_embedder
 from dialoguedb.engine import projects
+from dialoguedb.search.entries import MESSAGE
+from dialoguedb.store import backlog
 from dialoguedb.store.opening import open_store
+from dialoguedb.store.postgres_pool import Address, connect
+from dialoguedb.store.postgres_session import BEGIN_WRITE, Session
 from dialoguedb.store.protocol import Store
 from dialoguedb.worker.kinds import Kinds, kinds_of
 from dialoguedb.worker.working import Pace, Worker
@@ -211,6 +215,30 @@ def test_when_the_job_is_gone_no_text_waits(
         until(lambda: not states(far), "the job is done")
         assert far.search_standing().lag == 0
     assert len(vectors(address)) == 120
+
+
+def test_a_job_does_not_end_before_those_who_rely_on_it(
+    far: Store, owner: str, address: str
+) -> None:
+    """A write that has found the job there, and is not committed yet, is waited for."""
+    say_texts(far, owner, ["text"])
+    ((space_id, generation, created),) = asked(
+        address, "DELETE FROM waiting RETURNING space_id, generation, created"
+    )
+    session = Session(connect(Address.of(address)))
+    with closing(session):
+        session.begin(BEGIN_WRITE)
+        one = {"space": space_id, "generation": generation, "kind": MESSAGE, "created": created}
+        session.queue("waiting_put", one | {"owner": "d", "sequence": 1})
+        backlog.expect(session, owner, space_id, generation)
+        session.flush()
+        thread = threading.Thread(target=work, args=(far, "embed"))
+        thread.start()
+        held = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        until(lambda: asked(address, held) or not thread.is_alive(), "it waits")
+        session.commit(tell_position=False)
+        thread.join()
+    assert (far.search_standing().lag, states(far)) == (0, {})
 
 
 def test_a_look_finds_what_waits_without_a_job(far: Store, owner: str, address: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from cli.programs import CLEAN, in_process, plain, program, terminal
+from cli.test_cli import in_terminal
 from databases import PASSWORD, Cluster
 from dialoguedb.engine import projects
 from harness import DIALOGUEDB, Server, cli
@@ -132,6 +133,20 @@ def test_what_is_told_names_every_table_and_space(town: Town, new_target: NewTar
     assert "hash of source" in shown
     assert "u1" in shown
     assert f"The copy is complete. Start the server on {told['target']}." in shown
+
+
+@pytest.mark.parametrize(("answer", "finished"), [("y\n", True), ("n\n", False)])
+def test_a_person_is_asked_whether_the_last_step_follows(
+    town: Town, tmp_path: Path, answer: str, finished: bool
+) -> None:
+    """After the bulk, on a terminal."""
+    target = str(tmp_path / "target.db")
+    status, screen = in_terminal("copy", town.db, target, answer=answer)
+    assert status == 0, screen
+    assert f"stop the server on {town.db}" in screen
+    assert ("The copy is complete" in screen) == finished
+    assert (dump(target) == dump(town.db)) == finished
+    assert asked(target, "SELECT finished IS NOT NULL FROM copies") == [(finished,)]
 
 
 def test_damage_that_comes_later_ends_with_1_and_is_named(

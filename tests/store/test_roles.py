@@ -9,11 +9,9 @@ import pytest
 import dialoguedb
 from databases import OWNER, Cluster
 from dialoguedb.errors import StoreError
-from dialoguedb.runtime import Runtime
 from dialoguedb.store.doctor import examine
 from dialoguedb.store.migrating import ROLE, migrate
 from dialoguedb.store.opening import open_store
-from dialoguedb.store.postgres import PostgresStore
 from dialoguedb.store.postgres_pool import Address, connect
 from harness import Server, cli, new_project
 
@@ -169,7 +167,7 @@ def test_another_role_can_be_named(cluster: Cluster) -> None:
     assert "role second_app" in done
     found = examine(address)
     assert [one.ok for one in found if "second_app" in one.what] == [True]
-    with closing(PostgresStore(Address.of(address), Runtime())) as store:
+    with closing(open_store(address)) as store:
         asked = "SELECT current_user"
         rows = store.read(None, lambda tx: tx._rows(asked, {}))  # type: ignore[attr-defined]
         assert rows == [("second_app",)]

@@ -93,7 +93,7 @@ def session(address: str) -> Iterator[Session]:
 def test_all_user_data_is_secured_once(cluster: Cluster, address: str) -> None:
     """And said so; a second run has nothing to do."""
     with psycopg.connect(address) as connection:
-        assert row_security.unsecured(connection) == []
+        assert row_security.unsecured(connection, ROLE) == []
     found = cluster.run(
         "SELECT tablename, array_agg(policyname || ' ' || roles[1] ORDER BY policyname) "
         "FROM pg_policies WHERE schemaname = 'dialoguedb' GROUP BY tablename",
@@ -269,6 +269,17 @@ def test_a_server_that_ran_while_rows_were_secured_fails_loudly(cluster: Cluster
         migrate(address, row_level_security=True)
         with pytest.raises(dialoguedb.DialogueDBError):
             db.get_memory("shared")
+    with dialoguedb.open(address, project="one") as db:
+        assert db.get_memory("shared") is not None
+
+
+def test_another_role_gets_policies_of_its_own(cluster: Cluster) -> None:
+    """Without them it would see nothing, and say that nothing is there."""
+    address = cluster.new_database()
+    fill(address)
+    migrate(address, row_level_security=True)
+    done = migrate(address, role="third_app")
+    assert "row-level security of messages" in done
     with dialoguedb.open(address, project="one") as db:
         assert db.get_memory("shared") is not None
 

@@ -178,7 +178,7 @@ def _row_security(connection: Connection, role: str) -> Iterator[Finding]:
     if not row_security.is_on(connection):
         yield Finding(True, "row-level security is off", "the two walls of the store hold")
         return
-    if missing := row_security.unsecured(connection):
+    if missing := row_security.unsecured(connection, role):
         hint = "run `dialoguedb migrate --row-level-security`"
         yield Finding(False, f"no row-level security of {', '.join(missing)}", hint)
         return

@@ -62,16 +62,19 @@ def is_on(connection: Connection) -> bool:
     )
 
 
-def unsecured(connection: Connection) -> list[str]:
-    """Give the tables of user data that have no row-level security, or not its policy."""
+def unsecured(connection: Connection, role: str) -> list[str]:
+    """Give the tables of user data that have no row-level security, or no policy for a role."""
     found = _rows(
         connection,
         "SELECT c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace "
         "WHERE n.nspname = %s AND c.relkind = 'r' AND c.relname = ANY(%s) AND NOT ("
-        "c.relrowsecurity AND EXISTS (SELECT 1 FROM pg_policy AS p WHERE p.polrelid = c.oid))"
-        "ORDER BY c.relname",
+        "c.relrowsecurity AND EXISTS (SELECT 1 FROM pg_policy AS p "
+        "JOIN pg_roles AS r ON r.oid = ANY(p.polroles) "
+        "WHERE p.polrelid = c.oid AND p.polname = %s AND r.rolname = %s)) ORDER BY c.relname",
         SCHEMA,
         [*statements.USER_TABLES, "claims"],
+        _POLICY,
+        role,
     )
     return [str(name) for (name,) in found]
 
@@ -104,7 +107,7 @@ def secure(connection: Connection, address: Address, role: str) -> list[str]:
     try:
         with connection.transaction():
             done = _make_upkeep(connection, role)
-            done += [_secure(connection, table, role) for table in unsecured(connection)]
+            done += [_secure(connection, table, role) for table in unsecured(connection, role)]
     except errors.InsufficientPrivilege as error:
         raise StoreError(
             f"{connection.info.user} may not secure the rows of {address.shown} "

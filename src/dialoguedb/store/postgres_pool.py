@@ -58,6 +58,11 @@ class Address(NamedTuple):
     conninfo: str
     shown: str
 
+    @property
+    def parts(self) -> dict[str, Any]:
+        """Give it as libpq's parameters."""
+        return conninfo_to_dict(self.conninfo)
+
     @classmethod
     def of(cls, url: str) -> "Address":
         """Read a URL.
@@ -95,11 +100,13 @@ class Connection(psycopg.Connection[tuple[object, ...]]):
             away, and is left only for a server that has taken over: each that is left stays open
             on the server, and the next one would wait there likewise.
         address: where to look for that server.
+        used_s: when it was last given back to its pool.
     """
 
     limit_s = 0.0
     warned = False
     committing = False
+    used_s = 0.0
     address: "Address | None" = None
 
     def wait(self, gen: Generator[Any, Any, T], *args: Any, **options: Any) -> T:
@@ -118,13 +125,25 @@ class Connection(psycopg.Connection[tuple[object, ...]]):
                 ready = yield wanted
                 if not ready and monotonic_s() > until_s:
                     if not self.committing or self._superseded():
-                        self.close()
+                        self._leave()
                         raise SilentError("the server has not answered in time")
                     until_s = monotonic_s() + self.limit_s
                 wanted = gen.send(ready)
         except StopIteration as end:
             result: T = end.value
             return result
+
+    def _leave(self) -> None:
+        """Close it, and let nobody wait for that server likewise."""
+        if self.address is not None:
+            _silent_since[self.address.conninfo] = monotonic_s()
+            others = [one for one in _hosts_of(self.address.parts) if one != self._here]
+            _latest[self.address.conninfo] = others[0] if others else self._here
+        self.close()
+
+    @property
+    def _here(self) -> tuple[str, str]:
+        return self.info.host, str(self.info.port)
 
     def heed(self, notice: psycopg.errors.Diagnostic) -> None:
         """Take note of what the server says beside its answers."""
@@ -134,9 +153,8 @@ class Connection(psycopg.Connection[tuple[object, ...]]):
         """Tell whether another of the address's hosts takes writes now."""
         if self.address is None:
             return False
-        here = (self.info.host, str(self.info.port))
-        parts = conninfo_to_dict(self.address.conninfo)
-        others = [one for one in _hosts_of(parts) if one != here]
+        parts = self.address.parts
+        others = [one for one in _hosts_of(parts) if one != self._here]
         if not others:
             return False
         with suppress(psycopg.Error), psycopg.connect(_among(parts, others)):
@@ -156,6 +174,9 @@ class Connection(psycopg.Connection[tuple[object, ...]]):
 #: Of addresses with several hosts, the one that has taken writes last. It comes first: hosts that
 #: are away cost time, and one that comes back may still take itself for the primary.
 _latest: dict[str, tuple[str, str]] = {}
+#: When a server of an address was last left because it said nothing. What nobody has used since
+#: may be a connection to the same one.
+_silent_since: dict[str, float] = {}
 
 
 def _hosts_of(parts: dict[str, Any]) -> list[tuple[str, str]]:
@@ -193,7 +214,7 @@ def connect(
     Raises:
         psycopg.OperationalError: it cannot be reached, or refuses.
     """
-    parts = conninfo_to_dict(address.conninfo)
+    parts = address.parts
     if not plain:
         settings = {"search_path": f"{SCHEMA},public", **dict(SEARCH)}
         if role is not None:
@@ -315,7 +336,7 @@ class Pool:
         try:
             while self._free:
                 session = self._free.pop()
-                if session.usable and connection_of(session).alive:
+                if session.usable and self._is_good(connection_of(session)):
                     return session
                 session.close()
             return self.another()
@@ -336,9 +357,14 @@ class Pool:
             session.secured = self._role
         return session
 
+    def _is_good(self, connection: Connection) -> bool:
+        since_s = _silent_since.get(self.address.conninfo, 0.0)
+        return connection.used_s > since_s and connection.alive
+
     def give_back(self, session: Session) -> None:
         """Give a connection back; one that is not in order is closed."""
         if session.usable and not self._closed:
+            connection_of(session).used_s = monotonic_s()
             self._free.append(session)
         else:
             session.close()

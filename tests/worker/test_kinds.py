@@ -104,7 +104,8 @@ def test_the_vectors_of_a_large_project_enter_the_graph(
 ) -> None:
     """Of all its spaces, also where few texts are; a small project's stay beside it."""
     monkeypatch.setattr(backlog, "LARGE", 20)
-    monkeypatch.setattr(grow, "_STEP", 10)
+    monkeypatch.setattr(grow, "_MOST", 10)
+    monkeypatch.setattr(grow, "_FIRST", 10)
     small = projects.create(store, "small").id
     say_texts(store, project, [f"a text of number {number}" for number in range(25)])
     say_texts(store, project, ["one more"], dialogue="e", namespace="n")

@@ -3,11 +3,15 @@
 A vector is stored beside the graph first: to enter it takes as long as several appends do.
 """
 
+from dialoguedb.runtime import monotonic_s
 from dialoguedb.store import backlog
+from dialoguedb.store.protocol import WriteTx
 from dialoguedb.worker.task import Again, Task
 
-#: Vectors that enter the graph in one commit.
-_STEP = 500
+#: Vectors that enter the graph in one commit: the first, and at most.
+_FIRST, _MOST = 50, 500
+#: How long a commit is to take, seconds; how long one takes depends on the graph and the machine.
+_STEP_S = 1.0
 
 
 def run(task: Task) -> Again | None:
@@ -16,7 +20,15 @@ def run(task: Task) -> Again | None:
     generation = backlog.generation_of(task.job.key)
     if scope is None or not task.store.read(None, lambda tx: backlog.is_used(tx, generation)):
         return None
+    most = _FIRST
+
+    def step(tx: WriteTx) -> int:
+        return backlog.grow(tx, generation, most)
+
     while task.going:
-        if not task.store.write(scope, lambda tx: backlog.grow(tx, generation, _STEP)):
+        begun_s = monotonic_s()
+        if not task.store.write(scope, step):
             return None
+        fitting = most * _STEP_S / max(monotonic_s() - begun_s, 0.001)
+        most = max(1, min(int(fitting), 2 * most, _MOST))
     return Again()

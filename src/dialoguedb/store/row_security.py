@@ -29,7 +29,7 @@ _OF_SPACES = f"space_id = ANY ((SELECT current_setting('{SPACES}')::bigint[])::b
 _OF_PROJECT = f"project_id = current_setting('{PROJECT}')"
 #: What the operators for arrays call. PostgreSQL does not search an index by them before it has
 #: checked the policy, unless a superuser says that they tell nobody what they compare.
-_BEFORE_POLICIES = ("arrayoverlap(anyarray, anyarray)", "arraycontains(anyarray, anyarray)")
+SEARCHED = ("arrayoverlap(anyarray, anyarray)", "arraycontains(anyarray, anyarray)")
 
 
 def upkeep_role(role: str) -> str:
@@ -83,7 +83,7 @@ def slowed(connection: Connection) -> list[str]:
     """Give the functions for which the indexes of words stay unused under the policies."""
     return [
         name
-        for name in _BEFORE_POLICIES
+        for name in SEARCHED
         if not _rows(
             connection,
             "SELECT 1 FROM pg_proc WHERE oid = to_regprocedure(%s) AND proleakproof",

@@ -1,5 +1,6 @@
 """What `dialoguedb copy` does; how it is called is in `copy.py`."""
 
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -127,6 +128,7 @@ def _last(ends: Ends, settings: Settings) -> _Told:
         if copying.begin(source, target, known_as):
             return _compared(source, target, began_s)
         with (
+            _quiet(),
             holding.held(ends.source.db, ends.source.key_file),
             _bar("copying the rest", source) as done,
         ):
@@ -135,6 +137,18 @@ def _last(ends: Ends, settings: Settings) -> _Told:
         if equal:
             copying.finish(target, known_as)
         return _Told(outcome, monotonic_s() - began_s, finished=equal, lag=_lag(target))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out warnings of the store: the source's own upkeep cannot write to it now either."""
+    log = logging.getLogger("dialoguedb.store")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 def _compared(source: Store, target: Store, began_s: float) -> _Told:

@@ -122,6 +122,19 @@ class Comparison:
         for project_id in sorted(one.keys() | other.keys()):
             self._note("projects", project_id, None, project_id, one, other)
 
+    def space(self, project_id: str, name: str, numbers: Sequence[int | None]) -> None:
+        """Compare a space itself, by the numbers that it has on both sides; None is not there.
+
+        One that only the target has is as good as none when it is empty; its rows are compared.
+        """
+        if numbers[0] is None:
+            return
+        sides = self._tables.setdefault("spaces", (_Side(), _Side()))
+        there = [number is not None for number in numbers]
+        for side, has in zip(sides, there, strict=True):
+            side.add([(None, project_id, name)] if has else [])
+        self._note("spaces", project_id, name, name, {name: True}, {name: True} if there[1] else {})
+
     def add(self, of: Territory, table: Table, source: list[Row], target: list[Row]) -> None:
         """Add a part of a table as it is on both sides."""
         sides = self._here.setdefault(table.name, (_Side(), _Side()))

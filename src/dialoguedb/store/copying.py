@@ -181,7 +181,9 @@ class _Copy:
         for project_id in self._projects():
             if self._writes:
                 self._make_spaces(project_id)
-            for namespace, _ in self._spaces(project_id):
+            for namespace, numbers in self._spaces(project_id):
+                if self._comparison is not None:
+                    self._comparison.space(project_id, namespace, numbers)
                 self._territory(Territory(Scope(project_id, namespace), project_id, OF_SPACE))
             tables = (CLAIMS,) if self._comparison is None else (CLAIMS, KEYS)
             self._territory(Territory(None, project_id, tables))
@@ -192,7 +194,7 @@ class _Copy:
         """Bring the projects over and give their ids; those that are being deleted are gone."""
         theirs = self._source.read(None, projects.every)
         ours = self._target.read(None, projects.every)
-        if self._comparison is not None:
+        if self._comparison is not None and self._writes:
             for going in (one for one in theirs if one.deleting is not None):
                 raise AdminError(
                     f"project {going.id} is being deleted; `dialoguedb project delete {going.id}` "

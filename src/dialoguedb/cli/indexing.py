@@ -22,7 +22,10 @@ from dialoguedb.errors import AdminError
 from dialoguedb.settings import Settings
 from dialoguedb.store.differing import Report
 from dialoguedb.store.index_tools import IndexTools, InUse, tools_of
-from dialoguedb.store.opening import open_store, opener
+from dialoguedb.store.opening import Service, open_store, opener
+
+#: How long a statement over a whole space may take, seconds: nobody waits for an answer.
+_PATIENT_S = 3_600.0
 
 
 def verify_index(settings: Settings) -> None:
@@ -136,6 +139,7 @@ def _tools(settings: Settings) -> Iterator[IndexTools]:
         make=False,
         embedder=settings.embedder,
         open_embedder=opener(settings),
+        service=Service(timeout_s=_PATIENT_S),
     )
     with closing(store), closing(tools_of(store, opener(settings))) as tools:
         yield tools

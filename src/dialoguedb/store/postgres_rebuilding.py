@@ -195,7 +195,7 @@ class Rebuilding:
         for (project_id,) in self._session.ask("index_large", least=backlog.LARGE):
             beside = where | {"project_id": project_id, "most": 1}
             while rows := self._session.ask("index_beside", **beside):
-                self._session.ask("vectors_grow", space=rows[0][0], most=_AT_ONCE, **where)
+                self._run("index_vectors_grow", space=rows[0][0], most=_AT_ONCE, **where)
         ensure_graphs(self._session.connection, self._address)
 
     def _mend(self) -> None:

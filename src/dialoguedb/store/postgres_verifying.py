@@ -94,8 +94,8 @@ def verify(store: Store, index: EntryIndex, *, done: Progress) -> Report:
     spaces = store.read(None, lambda tx: tx.all("index_spaces"))
     for space_id, project_id, namespace in sorted(spaces):
         space = Space(space_id, Scope(project_id, namespace))
-        missing = _compare(store, index, space, found, done)
-        _find_left(store, space, found, missing)
+        told = _compare(store, index, space, found, done)
+        _find_left(store, space, found, told)
     strays = store.read(None, lambda tx: tx.all("index_strays"))[0][0]
     return Report(found.checked, found.waiting, found.differing, strays, found.first)
 
@@ -103,20 +103,19 @@ def verify(store: Store, index: EntryIndex, *, done: Progress) -> Report:
 def _compare(
     store: Store, index: EntryIndex, space: Space, found: _Found, done: Progress
 ) -> set[Key]:
-    """Compare the resources of a space with their entries; give those that have none."""
-    missing: set[Key] = set()
+    """Compare the resources of a space with their entries; give those that differ."""
+    told: set[Key] = set()
     at = Position()
     while at.kind < len(KINDS):
         step = store.read(space.scope, lambda tx, at=at: _snapshot(tx, space, at))  # type: ignore[misc]
         at = step.end
         for key, what in _different(index, space, step):
             found.tell(_difference(space, key, what))
-            if what == ("missing",):
-                missing.add(key)
+            told.add(key)
         found.checked += len(step.notes)
         found.waiting += sum(kept.waits for kept in step.kept.values())
         done(len(step.notes))
-    return missing
+    return told
 
 
 def _snapshot(tx: ReadTx, space: Space, at: Position) -> _Snapshot:
@@ -189,7 +188,7 @@ def _of_bytes(halves: bytes) -> bytes:
     return np.frombuffer(halves, ">f2", offset=4).astype(np.int8).tobytes()
 
 
-def _find_left(store: Store, space: Space, found: _Found, missing: set[Key]) -> None:
+def _find_left(store: Store, space: Space, found: _Found, told: set[Key]) -> None:
     """Find what is left of resources that are no more, and figures that are wrong."""
 
     def work(tx: ReadTx) -> tuple[set[Key], list[Row], list[Row]]:
@@ -203,7 +202,7 @@ def _find_left(store: Store, space: Space, found: _Found, missing: set[Key]) -> 
         )
 
     left, kept, counted = store.read(space.scope, work)
-    for key in sorted(left - missing):
+    for key in sorted(left - told):
         found.tell(_difference(space, key, ("left over",)))
     sums = {row[1]: row[2:] for row in kept if row[2:] != (0, 0)}
     right = {row[1]: row[2:] for row in counted}

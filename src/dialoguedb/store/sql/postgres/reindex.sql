@@ -112,12 +112,19 @@ RETURNING generation
 UPDATE indexes SET active = -1 WHERE generation = :generation
 
 -- index_vectors_drop --
+-- Rows by their places: by their keys, without statistics, each would be compared with each.
 DELETE FROM vectors
-WHERE space_id = :space AND generation = :generation AND (kind, owner, sequence, piece) IN (
-    SELECT v.kind, v.owner, v.sequence, v.piece FROM vectors AS v
-    WHERE v.space_id = :space AND v.generation = :generation
-    ORDER BY v.kind, v.owner, v.sequence, v.piece LIMIT :most
-)
+WHERE space_id = :space AND generation = :generation AND ctid = ANY(ARRAY(
+    SELECT v.ctid FROM vectors AS v
+    WHERE v.space_id = :space AND v.generation = :generation LIMIT :most
+))
+
+-- index_vectors_grow --
+UPDATE vectors SET grown = TRUE
+WHERE space_id = :space AND generation = :generation AND ctid = ANY(ARRAY(
+    SELECT v.ctid FROM vectors AS v
+    WHERE v.space_id = :space AND v.generation = :generation AND NOT v.grown LIMIT :most
+))
 
 -- index_waiting_drop --
 DELETE FROM waiting WHERE space_id = :space AND generation = :generation

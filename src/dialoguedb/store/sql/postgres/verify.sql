@@ -36,7 +36,8 @@ SELECT e.space_id, e.kind, e.owner, e.sequence
 FROM entries AS e
 WHERE e.space_id = :space AND e.kind = 0 AND NOT EXISTS (
     SELECT 1 FROM messages AS m
-    WHERE m.space_id = :space AND m.dialogue_id = e.owner AND m.sequence = e.sequence
+    WHERE m.space_id = :space AND m.dialogue_id = e.owner AND m.created = e.created
+        AND m.sequence = e.sequence
 )
 
 -- entries_left_dialogues --

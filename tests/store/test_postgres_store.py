@@ -13,7 +13,7 @@ import pytest
 
 from databases import Cluster
 from dialoguedb.engine import Caller, Replayed, handlers, projects
-from dialoguedb.errors import AdminError, DialogueDBError, DuplicateId, ServiceUnavailable
+from dialoguedb.errors import AdminError, DialogueDBError, ServiceUnavailable
 from dialoguedb.store.opening import Service, open_store
 from dialoguedb.store.postgres import PostgresStore
 from dialoguedb.store.postgres_writer import LATE, LOST
@@ -79,6 +79,13 @@ def address(cluster: Cluster) -> Iterator[str]:
     made = cluster.new_database()
     yield made
     cluster.drop(made)
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[Cluster]:
+    """A cluster whose settings the tests here change."""
+    with Cluster(settings={"max_connections": "24", "max_wal_senders": "2"}) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -302,3 +309,218 @@ def test_a_project_that_becomes_protected_meanwhile_is_not_deleted(
     with pytest.raises(AdminError, match="protected"):
         list(projects.delete(slow, one.project_id))
     assert one.call("dialogues.create", {"id": "d"}).id == "d"
+
+
+# ── what is waited for ───────────────────────────────────────────────────────────────────────
+
+
+def test_a_project_is_erased_after_all_that_had_begun(both: tuple[Process, Process]) -> None:
+    """Also after one that has only read until then: it would write into what is gone."""
+    one, other = both
+    begun, go_on = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        begun.set()
+        assert go_on.wait(WAIT_S)
+
+    with ThreadPoolExecutor(2) as pool:
+        late = pool.submit(one.call, "dialogues.create", {"id": "late"}, meanwhile=wait)
+        assert begun.wait(WAIT_S)
+        (space,) = rows(one, "SELECT :space")[0]
+        deleting = pool.submit(lambda: list(projects.delete(other.store, other.project_id)))
+        until(lambda: not marked(other), "it is marked")
+        time.sleep(0.05)
+        assert not deleting.done()
+        go_on.set()
+        assert late.result(WAIT_S).id == "late"
+        deleting.result(WAIT_S)
+    with psycopg.connect(one.store.address.conninfo) as connection:
+        for table in ("dialogues", "entries", "figures"):
+            query = f"SELECT count(*) FROM dialoguedb.{table} WHERE space_id = {space}"
+            assert connection.execute(query.encode()).fetchone() == (0,), table
+
+
+def marked(process: Process) -> bool:
+    """Whether the project can still be reached."""
+    found = projects.every(process.store)
+    return any(one.id == process.project_id and not one.deleting for one in found)
+
+
+def until(true: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not true():
+        assert time.monotonic() < deadline, f"not within {WAIT_S} s: {what}"
+        time.sleep(0.01)
+
+
+def test_a_process_that_stops_in_a_transaction_keeps_nobody_for_long(
+    both: tuple[Process, Process],
+) -> None:
+    """The server ends its transaction; when it goes on, its work runs again on what is there."""
+    one, other = both
+    one.call("dialogues.create", {"id": "d"})
+    holding, ran = threading.Event(), []
+
+    def work(tx: WriteTx) -> int:
+        ran.append(1)
+        tx.one("dialogues_append", id="d", count=1, newest=0, stamped=1, now=1)
+        if len(ran) == 1:
+            holding.set()
+            time.sleep(3 * TIMEOUT_S)
+        tx.run("dialogues_append", id="d", count=-1, newest=0, stamped=0, now=1)
+        return len(ran)
+
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(one.store.write, one.scope, work)
+        assert holding.wait(WAIT_S)
+        until(lambda: stored(other), "the other one writes")
+        assert held.result(WAIT_S) == 2
+    assert one.call("dialogues.get", where={"id": "d"}).total_messages == 1
+
+
+def stored(process: Process) -> bool:
+    try:
+        process.call("messages.create", MESSAGE | {"dialogueId": "d"})
+    except ServiceUnavailable:
+        return False
+    return True
+
+
+def test_what_has_waited_for_too_long_is_not_stored(both: tuple[Process, Process]) -> None:
+    """Who has sent it has been told, or has gone: it would come as a surprise."""
+    one, _ = both
+    begun = threading.Event()
+
+    def slow(tx: WriteTx) -> None:
+        begun.set()
+        time.sleep(1.5 * TIMEOUT_S)
+
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(one.store.write, one.scope, slow)
+        assert begun.wait(WAIT_S)
+        with pytest.raises(ServiceUnavailable, match=LATE.message):
+            one.call("dialogues.create", {"id": "late"})
+        first.result(WAIT_S)
+    with pytest.raises(DialogueDBError, match="not found"):
+        one.call("dialogues.get", where={"id": "late"})
+
+
+# ── connections that are lost ────────────────────────────────────────────────────────────────
+
+
+def test_connections_that_were_cut_while_nobody_used_them_cost_no_request(
+    cluster: Cluster, both: tuple[Process, Process]
+) -> None:
+    one, _ = both
+    name = one.store.address.parts["dbname"]
+    for number in range(3):
+        one.call("dialogues.create", {"id": f"d-{number}"})
+        cluster.run(CUT, name)
+        assert one.call("dialogues.get", where={"id": f"d-{number}"}).id == f"d-{number}"
+        cluster.run(CUT, name)
+
+
+def test_a_connection_that_is_cut_in_a_work_is_replaced_and_the_work_done_once(
+    cluster: Cluster, both: tuple[Process, Process]
+) -> None:
+    one, _ = both
+    name = one.store.address.parts["dbname"]
+    made = one.call(
+        "dialogues.create",
+        {"id": "d", "message": MESSAGE},
+        meanwhile=lambda: cluster.run(CUT, name),
+    )
+    assert made.total_messages == 1
+    assert_counted(one)
+
+
+def test_a_commit_whose_answer_is_lost_says_so_and_its_key_makes_it_safe_to_repeat(
+    own: Cluster,
+) -> None:
+    """Here the commit waits for a standby that is not there, and its connection is ended."""
+    with closing(opened(own)) as store:
+        project_id = projects.create(store, "one").id
+        one = Process(store, project_id)
+        one.call("dialogues.create", {"id": "d"})
+        own.configure(synchronous_standby_names="nobody")
+        with ThreadPoolExecutor(1) as pool:
+            body = MESSAGE | {"dialogueId": "d"}
+            sent = pool.submit(one.call, "messages.create", body, key="k")
+            name = store.address.parts["dbname"]
+            waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+            until(lambda: bool(own.run(waiting)), "the commit waits")
+            own.run(f"SELECT pg_terminate_backend(pid) FROM ({waiting}) AS w", name)
+            with pytest.raises(ServiceUnavailable, match=LOST.message):
+                sent.result(WAIT_S)
+        own.configure(synchronous_standby_names="")
+        again = one.call("messages.create", body, key="k")
+        assert isinstance(again, Replayed)  # it had been stored
+        assert one.call("dialogues.get", where={"id": "d"}).total_messages == 1
+
+
+def test_a_commit_that_a_standby_has_not_confirmed_is_not_taken_for_done(own: Cluster) -> None:
+    """An administrator cancels the wait: PostgreSQL warns, and says that it has committed."""
+    with closing(opened(own)) as store:
+        project_id = projects.create(store, "one").id
+        one = Process(store, project_id)
+        one.call("dialogues.create", {"id": "d"})
+        own.configure(synchronous_standby_names="nobody")
+        with ThreadPoolExecutor(1) as pool:
+            sent = pool.submit(one.call, "messages.create", MESSAGE | {"dialogueId": "d"})
+            waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+            until(lambda: bool(own.run(waiting)), "the commit waits")
+            # Longer than a statement may take: it is not left for that.
+            time.sleep(TIMEOUT_S + 1.5)
+            assert not sent.done()
+            assert len(own.run(waiting)) == 1
+            own.run(f"SELECT pg_cancel_backend(pid) FROM ({waiting}) AS w")
+            with pytest.raises(ServiceUnavailable, match=LOST.message):
+                sent.result(WAIT_S)
+        own.configure(synchronous_standby_names="")
+        one.call("dialogues.create", {"id": "e"})
+
+
+def opened(cluster: Cluster) -> PostgresStore:
+    found = open_store(cluster.new_database(), service=Service(timeout_s=TIMEOUT_S))
+    assert isinstance(found, PostgresStore)
+    return found
+
+
+def test_out_of_connections_is_told_at_once_and_passes(own: Cluster) -> None:
+    with closing(opened(own)) as store:
+        one = Process(store, projects.create(store, "one").id)
+        own.run(CUT, store.address.parts["dbname"])
+        taken = []
+        with pytest.raises(psycopg.OperationalError, match="connection"):
+            for _ in range(30):
+                taken.append(psycopg.connect(own.address()))
+        began = time.monotonic()
+        with pytest.raises(ServiceUnavailable):
+            one.call("dialogues.create", {"id": "d"})
+        assert time.monotonic() - began < TIMEOUT_S
+        for connection in taken:
+            connection.close()
+        free = "SELECT count(*) < 12 FROM pg_stat_activity"
+        until(lambda: bool(own.run(free)[0][0]), "there are connections")
+        assert one.call("dialogues.create", {"id": "d"}).id == "d"
+
+
+def test_a_conflict_in_what_waits_for_the_commit_is_run_again(
+    both: tuple[Process, Process],
+) -> None:
+    """An id that two have just made: it fails with the commit, when the work is done."""
+    one, other = both
+
+    def claim(process: Process) -> dict[str, Any]:
+        return {"project_id": process.project_id, "kind": "message", "id": "same"}
+
+    ran: list[int] = []
+
+    def work(tx: WriteTx) -> int:
+        ran.append(1)
+        if len(ran) == 1:
+            tx.put("claims_put", [claim(one)])
+            other.store.write(other.scope, lambda tx: tx.put("claims_put", [claim(other)]))
+        return len(ran)
+
+    assert one.store.write(one.scope, work) == 2

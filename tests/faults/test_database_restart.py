@@ -26,7 +26,7 @@ def own_cluster() -> Iterator[Cluster]:
         yield cluster
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", [pytest.param("1", marks=pytest.mark.long), "2"])
 def test_the_database_is_restarted_under_load(
     own_cluster: Cluster, workers: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -101,3 +102,30 @@ def test_a_primary_that_is_frozen_is_left_and_what_it_did_not_answer_is_not_take
             crowd.check()  # again, now that the old primary runs
             with capsys.disabled():
                 print(shown(1, figures))
+
+
+def test_the_old_primary_comes_back_as_a_standby() -> None:
+    """As the how-to says: rewound to where the new one began, then it follows."""
+    settings = {"wal_log_hints": "on", "wal_keep_size": "64MB"}
+    with Cluster(fsync=True, settings=settings) as old, old.standby() as new:
+        db = old.new_database("empty")
+        name = urlsplit(db).path.lstrip("/")
+        with served(old, new, db) as server, server.client() as client:
+            client.post("/memory", json={"id": "before", "value": 1}).raise_for_status()
+            old.stop("immediate")
+            new.promote()
+            deadline_s = time.monotonic() + 2 * TIMEOUT_S
+            while client.post("/memory", json={"id": "after", "value": 1}).status_code == 503:
+                assert time.monotonic() < deadline_s
+                time.sleep(0.05)
+            source = f"host={new.folder} port={new.port} user=postgres dbname=postgres"
+            old._must("pg_rewind", "--source-server", source, "--write-recovery-conf", "--no-sync")
+            old.start()
+            new.configure(synchronous_standby_names="*")
+            state = "SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'"
+            while not new.run(state):
+                assert time.monotonic() < deadline_s + 20
+                time.sleep(0.05)
+            client.post("/memory", json={"id": "both", "value": 1}).raise_for_status()
+            count = "SELECT count(*), pg_is_in_recovery() FROM dialoguedb.memories"
+            assert old.run(count, name) == [(3, True)]

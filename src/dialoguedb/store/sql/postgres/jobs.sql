@@ -63,10 +63,10 @@ WHERE v.generation = :generation AND NOT v.grown AND s.project_id = :project_id 
 
 -- vectors_grow --
 -- Have some vectors of a space in the graph.
+-- By their places, which are those of one node: the plan is good without statistics of the table.
 UPDATE vectors SET grown = TRUE
-WHERE space_id = :space AND generation = :generation
-    AND (space_id, kind, owner, sequence, piece) IN (
-        SELECT v.space_id, v.kind, v.owner, v.sequence, v.piece FROM vectors AS v
-        WHERE v.space_id = :space AND v.generation = :generation AND NOT v.grown LIMIT :most
-    )
+WHERE space_id = :space AND ctid = ANY(ARRAY(
+    SELECT v.ctid FROM vectors AS v
+    WHERE v.space_id = :space AND v.generation = :generation AND NOT v.grown LIMIT :most
+))
 RETURNING space_id

@@ -585,19 +585,10 @@ def test_a_preflight_is_answered_204(shared: Server, method: str) -> None:
 @pytest.mark.parametrize(
     "option",
     [
-        "--db",
-        "--host",
-        "--port",
-        "--db-key-file",
-        "--tls-cert",
-        "--tls-key",
-        "--tls-self-signed",
-        "--insecure-no-tls",
-        "--cors-origin",
-        "--rate-limit",
-        "--rate-burst",
+        "--db", "--host", "--port", "--db-key-file", "--tls-cert", "--tls-key", "--tls-self-signed",
+        "--insecure-no-tls", "--cors-origin", "--rate-limit", "--rate-burst",
     ],
-)
+)  # fmt: skip
 def test_help_mentions_every_option(option: str) -> None:
     """Every option of `serve` is explained."""
     done = cli("serve", "--help", env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})

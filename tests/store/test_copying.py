@@ -208,9 +208,10 @@ def test_keys_open_nothing_in_the_target_before_the_copy_is_complete(
 
 @pytest.mark.parametrize("onward", [True, False])
 def test_an_id_that_was_given_again_elsewhere_is_moved(
-    town: Town, new_target: NewTarget, onward: bool
+    town: Town, new_target: NewTarget, onward: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before or behind its old place: the target holds it once at any time."""
+    monkeypatch.setattr(copying, "STEP", 1)  # one place is read while the other is stored
     old, new = ("a", "b") if onward else ("b", "a")
     target = new_target()
     with town.places() as (place, _):

@@ -98,9 +98,10 @@ def _take_away(tx: WriteTx, rows: Sequence[Row]) -> None:
 def _put_messages(tx: WriteTx, found: Sequence[Change]) -> None:
     new = [StoredMessage(tx.space_id, *row[1:]) for _, row in found]
     kept = {row[4] for old, row in found if old is not None and _same_text(old, row)}
+    gone = _deleted(tx, [old for old, _ in found if old is not None])
     # An id can have been given again in another dialogue, whose turn has not come.
-    ids = {row.id for row in new} | {old[4] for old, _ in found if old is not None}
-    _forget(tx, ids, kept)
+    gone += tx.many("copy_messages_drop_id", [{"id": row.id} for row in new])
+    _note_gone(tx, [row for row in gone if row[1] not in kept])
     tx.insert("messages_insert", new)
     for row in new:
         tx.note(changes.message_note(row, again=row.id in kept))
@@ -112,14 +113,19 @@ def _same_text(old: Row, new: Row) -> bool:
 
 
 def _drop_messages(tx: WriteTx, gone: Sequence[Row]) -> None:
-    _forget(tx, {row[4] for row in gone}, set())
+    _note_gone(tx, _deleted(tx, gone))
 
 
-def _forget(tx: WriteTx, ids: set[str], kept: set[str]) -> None:
-    """Delete messages, and note it of all but those that are stored again with the same text."""
-    rows = tx.many("copy_messages_drop", [{"id": one} for one in sorted(ids)])
-    gone = [(row[1], row[2], row[3]) for row in rows if row[1] not in kept]
-    changes.messages_gone(tx, gone, 0)
+def _deleted(tx: WriteTx, rows: Sequence[Row]) -> list[Row]:
+    """Delete messages from their places: by their ids they may be elsewhere by now."""
+    places: list[dict[str, Param]] = [
+        {"dialogue_id": row[1], "created": row[2], "sequence": row[3]} for row in rows
+    ]
+    return tx.many("copy_messages_drop", places)
+
+
+def _note_gone(tx: WriteTx, rows: Sequence[Row]) -> None:
+    changes.messages_gone(tx, [(row[1], row[2], row[3]) for row in rows], 0)
 
 
 # ── memories, and what is not searched ───────────────────────────────────────────────────────

@@ -60,6 +60,12 @@ INSERT INTO dialogue_documents (space_id, dialogue_id, metadata, state)
 VALUES (:space, :id, :metadata, :state)
 
 -- copy_messages_drop --
+DELETE FROM messages
+WHERE space_id = :space AND dialogue_id = :dialogue_id AND created = :created
+    AND sequence = :sequence
+RETURNING space_id, id, dialogue_id, sequence
+
+-- copy_messages_drop_id --
 DELETE FROM messages WHERE space_id = :space AND id = :id
 RETURNING space_id, id, dialogue_id, sequence
 

@@ -30,7 +30,7 @@ from dialoguedb.store.opening import open_store
 from dialoguedb.store.postgres_index import Generation, active, row_of
 from dialoguedb.store.postgres_pool import Address, connect
 from dialoguedb.store.postgres_session import Binary, Session
-from dialoguedb.store.postgres_tokens import halves_of
+from dialoguedb.store.postgres_tokens import array_of_texts, halves_of
 from dialoguedb.store.protocol import Row, Scope
 
 PROCESSES = 2
@@ -227,7 +227,7 @@ def _copy_entries(
     for entry in entries:
         key = entry.key(space_id)
         row = row_of(entry, where.project_id, space_id) | key._asdict()
-        row |= {"image": bool(row["image"]), "facets": _texts(row["facets"])}
+        row |= {"image": bool(row["image"]), "facets": Binary(array_of_texts(row["facets"]))}
         rows.append(row)
         texts[entry.kind] += 1
         words[entry.kind] += row["length"]
@@ -277,10 +277,3 @@ def _field(value: object) -> bytes:
         assert isinstance(value, bytes)
         data = value
     return struct.pack(">i", len(data)) + data
-
-
-def _texts(values: Sequence[str]) -> Binary:
-    """Write an array of text."""
-    if not values:
-        return Binary(struct.pack(">iii", 0, 0, 25))
-    return Binary(struct.pack(">iiiii", 1, 0, 25, len(values), 1) + b"".join(map(_field, values)))

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from dialoguedb.runtime import Runtime
 from dialoguedb.search.analyser import terms
 from dialoguedb.search.conditions import Conditions
 from dialoguedb.search.entries import DIALOGUE, MEMORY, MESSAGE
+from dialoguedb.search.periods import Period
 from dialoguedb.search.results import Hit
 from dialoguedb.store import ledger, postgres_search, statements
 from dialoguedb.store.files import SqliteFile
@@ -283,14 +285,15 @@ SEARCHES = [
 WAYS = [{}, {"EVERY": 0}, {"EVERY": 0, "EXACT": 0, "BY_GRAPH": 0}]
 
 
-def search(house: House, scope: Reach, kind: int) -> list[Hit]:
-    """Search for what both projects have said."""
-    query = Query(kind, "hello", terms("hello"), Conditions(), 10)
+def search(house: House, scope: Reach, kind: int, *, filtered: bool = False) -> list[Hit]:
+    """Search for what both projects have said; `filtered`: all passes."""
+    conditions = Conditions(created=(Period(0, None),) if filtered else ())
+    query = Query(kind, "hello", terms("hello"), conditions, 10)
     return house.store.read(scope, lambda tx: tx.search(query))
 
 
 #: Searches that look at keys which have been found and checked before: there is nothing foreign.
-BY_KEYS = {"search_some", "search_around", "search_dialogues"}
+BY_KEYS = {"search_some", "search_around", "search_dialogues", "search_messages"}
 
 
 @pytest.mark.parametrize("whole", [False, True])
@@ -302,27 +305,27 @@ def test_a_search_without_its_condition_raises_an_alarm(
     world = postgres_house.world
     scope = WholeProject(world.two) if whole else Scope(world.two, "")
     one = ALL["postgres"][name]
-    broken = re.sub(r"\b(\w\.)?space_id = ANY\(:spaces\)", "0 < ALL(:spaces)", one.sql)
+    bound = r"\b(\w\.)?space_id = ANY\(:spaces\)"
+    broken = re.sub(bound, "CAST(0 AS bigint) < ALL(:spaces)", one.sql)
     assert broken != one.sql
     # The tokens of words hold their space as well: that condition goes, too.
     held = r"ARRAY\[w\.token\]|CAST\(:(?:rarer|sample) AS bigint\[\]\)"
     words = rf"e\.tokens (?:@>|&&) (?:{held}) AND"
     broken = re.sub(words, "", broken)
     alarms = 0
-    for way in WAYS:
-        for kind in (MESSAGE, DIALOGUE, MEMORY):
-            with monkeypatch.context() as patch:
-                for limit, value in way.items():
-                    patch.setattr(postgres_search, limit, value)
-                before = search(postgres_house, scope, kind)
-                assert before
-                patch.setitem(ALL["postgres"], name, one._replace(sql=broken))
-                try:
-                    found = search(postgres_house, scope, kind)
-                except WallBroken:
-                    alarms += 1
-                else:  # this way does not ask it
-                    assert found == before
+    for way, kind, filtered in product(WAYS, (MESSAGE, DIALOGUE, MEMORY), (False, True)):
+        with monkeypatch.context() as patch:
+            for limit, value in way.items():
+                patch.setattr(postgres_search, limit, value)
+            before = search(postgres_house, scope, kind, filtered=filtered)
+            assert before
+            patch.setitem(ALL["postgres"], name, one._replace(sql=broken))
+            try:
+                found = search(postgres_house, scope, kind, filtered=filtered)
+            except WallBroken:
+                alarms += 1
+            else:  # this way does not ask it
+                assert found == before
     assert (alarms > 0) == (name not in BY_KEYS)
 
 

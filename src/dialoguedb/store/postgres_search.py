@@ -30,6 +30,7 @@ from dialoguedb.store.postgres_index import EntryIndex, Generation
 from dialoguedb.store.postgres_session import Binary, Session
 from dialoguedb.store.postgres_tokens import (
     array_of,
+    array_of_texts,
     halves_of,
     in_project,
     in_space,
@@ -45,8 +46,10 @@ EVERY = 1024
 #: Texts up to which vectors are compared one by one and holders of words are counted one by one;
 #: of more, the graph names the nearest if that is less work, and a sample tells what is frequent.
 EXACT = 20_000
-#: Of more texts than are all ranked, so many are chosen for each reason: words and meaning.
-CANDIDATES = 64
+#: Of more texts than are all ranked, so many are: of as many for their meaning, and of so many
+#: times as many for their words. Of the best ten of 10,000 texts, 0.99 are among them.
+CANDIDATES = 96
+_FOUND = 4
 #: Of those with the words, so many whose neighbours are chosen too.
 _HEARD = 24
 #: How far a neighbour's words reach.
@@ -68,6 +71,8 @@ _IN_DIALOGUE = itemgetter(0, 1, 2, 3)
 
 #: What tells a text from others of its kind: space, owner, sequence.
 Key = tuple[int, str, int]
+#: The same, and when it was made.
+_Dated = tuple[int, str, int, int]
 
 
 class _Statistics(NamedTuple):
@@ -125,7 +130,7 @@ class Searching:
                 raise WallBroken(f"a search was to look into space {number}, where it may not")
         self.namespaces: dict[int, str] = {number: name for number, name, _ in found}
         self._generation = Generation._make(active[0]) if active else None
-        self._asked: dict[str, Any] = {"spaces": list(self.namespaces)}
+        self._asked: dict[str, Any] = {"spaces": _numbers(list(self.namespaces))}
         self._owners: dict[tuple[int, str], int] = {}
         self._figures = self._checked(figures[0]) if figures else None
 
@@ -151,15 +156,26 @@ class Searching:
         assert self._generation is not None
         self._prepare(query, self._generation)
         passing = filter_of(query.conditions, query.kind, self._where, self.namespaces)
-        statement = "search_graph" if by_graph else "search_by_meaning"
+        statement = "search_graph" if by_graph else _exactly(passing)
         rows = self._ask(statement, passing, kind=query.kind, most=most)
         return [(_key(row), float(row[4] * _UNIT)) for row in rows]
+
+    def messages(self, places: Sequence[Place]) -> list[Row]:
+        """Read what messages hold, as `messages_at` does of each."""
+        return self._ask(
+            "search_messages",
+            key_spaces=_numbers([place.space_id for place in places]),
+            key_owners=_texts([place.owner for place in places]),
+            key_created=_numbers([place.created for place in places]),
+            key_sequences=_numbers([place.sequence for place in places]),
+        )
 
     def _prepare(self, query: Query, generation: Generation) -> None:
         vector = self._index.vector(generation, query.text)
         named = [facets.facet(facets.SPEAKER, term) for term in query.terms]
         self._tokens = self._where(of_words(query.terms))
         self._by_meaning = vector is not None
+        self._for_dialogues = query.kind == DIALOGUE
         self._dimension = generation.dimension
         self._asked |= {
             "words": Binary(array_of(self._tokens)),
@@ -240,16 +256,21 @@ class Searching:
 
     # ── ranking ──────────────────────────────────────────────────────────────────────────────
 
-    def _ranked(self, kind: int, passing: Filter, limit: int) -> Ranked:
+    def _ranked(
+        self, kind: int, passing: Filter, limit: int, *, likely: Filter | None = None
+    ) -> Ranked:
         """Rank the texts of a kind that pass; of many, those that promise most.
 
-        Fewer than `limit` come only when no more pass.
+        Fewer than `limit` come only when no more pass. `likely` lets pass a few more, with less
+        work: candidates are chosen by it.
         """
         known = self._statistics(kind)
         if known.texts <= EVERY:
             return self._rank(kind, known, self._ask("search_every", passing, kind=kind))
-        known = self._looked_at(kind, known, passing)
-        chosen = self._promising(kind, known, passing, max(CANDIDATES, limit))
+        known = self._looked_at(kind, known, likely or passing)
+        # Where dialogues are sought, the best messages of many are needed.
+        most = max(CANDIDATES * (1 + self._for_dialogues), limit)
+        chosen = self._promising(kind, known, likely or passing, most)
         ranked = self._rank_some(kind, known, passing, chosen)
         if len(ranked.created) < limit:
             rows = self._ask("search_passing", passing, kind=kind, most=_MOST)
@@ -263,34 +284,48 @@ class Searching:
 
         Returns: of each 1, and 0 for what only stands beside them.
         """
+        by_words, heard, nearest = self._found(kind, known, passing, most)
+        assert known.holders is not None
+        bound = float(ranking.rarity(known.holders, max(known.texts, 1)).sum())
+        for_words = ranking.WORDS / max(bound, 1e-9)
+        for_meaning = ranking.MEANING * float(_UNIT)
+        scores = {row[:4]: max(row[4], 0) * for_meaning for row in nearest}
+        for row in by_words:
+            scores[row[:4]] = row[4] * for_words + max(row[5] or 0, 0) * for_meaning
+        reach = dict.fromkeys(sorted(scores, key=scores.__getitem__, reverse=True)[:most], 0)
+        chosen = {key[:3]: 1 for key in reach}
+        if kind != MESSAGE:
+            return chosen
+        reach |= {row[:4]: _REACH for row in heard}
+        for row, far in self._around(reach):
+            chosen[_key(row)] = max(chosen.get(_key(row), 0), int(row[4] <= far))
+        return chosen
+
+    def _found(
+        self, kind: int, known: _Statistics, passing: Filter, most: int
+    ) -> tuple[list[Row], list[Row], list[Row]]:
+        """Ask for the texts that promise most by their words and by their meaning, best first.
+
+        Returns: by words; those of all, whether they pass or not, whose neighbours are wanted: they
+            count as evidence; by meaning.
+        """
         asked: list[tuple[str, Filter, Mapping[str, Any]]] = []
         by_graph = False
         words = self._words(known)
         if words is not None:
-            asked.append(("search_by_words", passing, words | {"most": most}))
-            if passing is not ALL:  # neighbours count as evidence whether they pass or not
+            asked.append(("search_by_words", passing, words | {"most": _FOUND * most}))
+            if passing is not ALL:
                 asked.append(("search_by_words", ALL, words | {"most": _HEARD}))
         if self._by_meaning:
-            nearest = (
-                "search_graph" if self._by_graph(known, passing, most) else "search_by_meaning"
-            )
-            asked.append((nearest, passing, {"most": most}))
+            by_graph = self._by_graph(known, passing, most)
+            statement = "search_graph" if by_graph else _exactly(passing)
+            asked.append((statement, passing, {"most": most}))
         found = self._ask_all(asked, kind)
-        if by_graph and len(found[-1]) < most:
-            found[-1] = self._ask("search_by_meaning", passing, kind=kind, most=most)
-        reach: dict[tuple[int, str, int, int], int] = {}
-        for rows in found:
-            reach |= {row[:4]: 0 for row in rows}
-        chosen = {row[:3]: 1 for row in reach}
-        if kind != MESSAGE:
-            return chosen
-        if words is not None:
-            heard = found[0] if passing is ALL else found[1]
-            reach |= {row[:4]: _REACH for row in heard[:_HEARD]}
-        for row, far in self._around(reach):
-            wanted = int(row[4] <= far)
-            chosen[_key(row)] = max(chosen.get(_key(row), 0), wanted)
-        return chosen
+        nearest = found.pop() if self._by_meaning else []
+        if by_graph and len(nearest) < most:
+            nearest = self._ask(_exactly(passing), passing, kind=kind, most=most)
+        by_words = found[0] if found else []
+        return by_words, found[-1][:_HEARD] if found else [], nearest
 
     def _words(self, known: _Statistics) -> dict[str, Any] | None:
         """Give the parameters of a search by words; None if no text holds any."""
@@ -317,10 +352,10 @@ class Searching:
         there = max(row[0] or 0, known.texts)
         by_graph = most * there / max(known.passing, 1) * BY_GRAPH
         all_ = known.texts * BY_SCAN
-        exactly = all_ if passing is ALL else min(all_, known.passing * BY_KEY)
+        exactly = all_ if passing is ALL else known.passing * BY_KEY
         return bool(by_graph < exactly)
 
-    def _around(self, keys: Mapping[tuple[int, str, int, int], int]) -> Iterable[tuple[Row, int]]:
+    def _around(self, keys: Mapping[_Dated, int]) -> Iterable[tuple[Row, int]]:
         """Give the messages beside some, and beside those so far away from these.
 
         Args:
@@ -333,11 +368,11 @@ class Searching:
             mine = [key for key, its_own in keys.items() if its_own == far]
             rows = self._ask(
                 "search_around",
-                key_spaces=[key[0] for key in mine],
-                key_owners=[key[1] for key in mine],
-                key_sequences=[key[2] for key in mine],
-                key_created=[key[3] for key in mine],
-                key_reach=[far + _REACH] * len(mine),
+                key_spaces=_numbers([key[0] for key in mine]),
+                key_owners=_texts([key[1] for key in mine]),
+                key_sequences=_numbers([key[2] for key in mine]),
+                key_created=_numbers([key[3] for key in mine]),
+                key_reach=_numbers([far + _REACH] * len(mine)),
             )
             found += [(row, far) for row in rows]
         return found
@@ -350,10 +385,10 @@ class Searching:
             "search_some",
             passing,
             kind=kind,
-            key_spaces=[key[0] for key in chosen],
-            key_owners=[key[1] for key in chosen],
-            key_sequences=[key[2] for key in chosen],
-            key_wanted=list(chosen.values()),
+            key_spaces=_numbers([key[0] for key in chosen]),
+            key_owners=_texts([key[1] for key in chosen]),
+            key_sequences=_numbers([key[2] for key in chosen]),
+            key_wanted=_numbers(list(chosen.values())),
         )
         return self._rank(kind, known, rows)
 
@@ -391,12 +426,19 @@ class Searching:
             parts,
             np.array(created, np.int64)[passing],
             _later(owners, sequences)[passing],
-            np.array([self._number(spaces[one], owners[one]) for one in chosen], np.int64),
+            self._numbered(spaces, owners, chosen),
             lambda which: _place(kind, rows[chosen[which]]),
         )
 
-    def _number(self, space_id: int, owner: str) -> int:
-        return self._owners.setdefault((space_id, owner), len(self._owners))
+    def _numbered(
+        self, spaces: Sequence[int], owners: Sequence[str], chosen: Sequence[int]
+    ) -> NDArray[np.int64]:
+        """Number the dialogues of chosen texts, if dialogues are sought."""
+        if not self._for_dialogues:
+            return np.zeros(len(chosen), np.int64)
+        known = self._owners
+        named = [(spaces[one], owners[one]) for one in chosen]
+        return np.array([known.setdefault(name, len(known)) for name in named], np.int64)
 
     # ── dialogues ────────────────────────────────────────────────────────────────────────────
 
@@ -405,9 +447,11 @@ class Searching:
         heard = of_messages(passing)
         if query.conditions.has_image:
             heard = both(heard, image_only())
+        # Few messages have lost their dialogue.
+        likely = ALL if passing is ALL and not query.conditions.has_image else None
         wanted = query.limit
         while True:  # the best messages can all be of a few dialogues
-            said = self._ranked(MESSAGE, heard, wanted)
+            said = self._ranked(MESSAGE, heard, wanted, likely=likely)
             few = len(np.unique(said.owners)) < query.limit
             if not few or len(said.created) < wanted or wanted >= _MOST:
                 break
@@ -439,10 +483,24 @@ class Searching:
             "search_dialogues",
             passing,
             kind=DIALOGUE,
-            key_spaces=[space_id for space_id, _ in self._owners],
-            key_owners=[owner for _, owner in self._owners],
+            key_spaces=_numbers([space_id for space_id, _ in self._owners]),
+            key_owners=_texts([owner for _, owner in self._owners]),
         )
         return {(row[0], row[1]): row[3] for row in rows}
+
+
+def _exactly(passing: Filter) -> str:
+    """Name what compares all vectors, or those of the texts that pass."""
+    return "search_by_meaning" if passing is ALL else "search_passing_by_meaning"
+
+
+def _numbers(values: Sequence[int]) -> Binary:
+    """Write an array; psycopg takes twenty times as long."""
+    return Binary(array_of(np.array(values, np.int64)))
+
+
+def _texts(values: Sequence[str]) -> Binary:
+    return Binary(array_of_texts(values))
 
 
 def _key(row: Row) -> Key:

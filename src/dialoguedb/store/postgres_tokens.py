@@ -26,7 +26,7 @@ _MASK = (1 << 64) - 1
 _ELEMENT = np.dtype([("length", ">i4"), ("value", ">i8")])
 #: An array of bigint as PostgreSQL sends it: one dimension, no NULL, the type, size and first.
 _HEAD = np.dtype(">i4")
-_BIGINT = 20
+_BIGINT, _TEXT = 20, 25
 
 
 @lru_cache(maxsize=_KNOWN)
@@ -89,6 +89,17 @@ def array_of(tokens: NDArray[np.int64]) -> bytes:
     elements["length"] = 8
     elements["value"] = tokens
     return np.array([1, 0, _BIGINT, len(tokens), 1], _HEAD).tobytes() + elements.tobytes()
+
+
+def array_of_texts(texts: Sequence[str]) -> bytes:
+    """Write texts as PostgreSQL takes an array of text."""
+    if not texts:
+        return np.array([0, 0, _TEXT], _HEAD).tobytes()
+    parts = [np.array([1, 0, _TEXT, len(texts), 1], _HEAD).tobytes()]
+    for text in texts:
+        data = text.encode()
+        parts += (len(data).to_bytes(4), data)
+    return b"".join(parts)
 
 
 def halves_of(vector: NDArray[np.int8]) -> bytes:

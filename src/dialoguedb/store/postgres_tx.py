@@ -72,7 +72,7 @@ class PostgresTx(BoundTx):
     def _rows(self, sql: str, params: Mapping[str, Param]) -> list[Row]:
         self.wrote = self.wrote or not sql.startswith("SELECT")
         if self._ahead:
-            known = self._ahead.pop((sql, frozenset(params.items())), None)
+            known = self._ahead.pop(_asked(sql, params), None)
             if known is not None:
                 return known
         return self._session.all(sql, params)
@@ -125,28 +125,31 @@ class PostgresTx(BoundTx):
         searching = Searching(self._session, self._index, project_id, space)
         hits = searching.find(query)
         self._namespaces = searching.namespaces
-        self._read_ahead(hits[:_AHEAD])
+        self._read_ahead(searching, hits[:_AHEAD])
         return hits
 
-    def _read_ahead(self, hits: Sequence[Hit]) -> None:
-        """Read what hits name, at once; who has searched asks for it next."""
-        places = [place for hit in hits for place in (hit.place, *(m.place for m in hit.matches))]
-        asked: list[tuple[str, dict[str, Param]]] = []
-        for place in places:
-            if place.kind == MESSAGE:
-                params: dict[str, Param] = {
-                    "dialogue_id": place.owner,
-                    "created": place.created,
-                    "sequence": place.sequence,
-                }
-                asked.append(("messages_at", params | {"space": place.space_id}))
-            else:
-                statement = "dialogues_get" if place.kind == DIALOGUE else "memories_get"
-                asked.append((statement, {"id": place.owner, "space": place.space_id}))
+    def _read_ahead(self, searching: Searching, hits: Sequence[Hit]) -> None:
+        """Read what hits name, at once; who has searched asks for it next, one by one."""
         self._ahead.clear()
-        for (statement, params), rows in zip(asked, self._session.ask_all(asked), strict=True):
-            sql = self._statements[statement].sql
-            self._ahead[sql, frozenset(params.items())] = rows
+        places = [place for hit in hits for place in (hit.place, *(m.place for m in hit.matches))]
+        said = [place for place in places if place.kind == MESSAGE]
+        if said:
+            sql = self._statements["messages_at"].sql
+            for row in searching.messages(said):
+                space_id, dialogue_id, created, sequence, *_ = row
+                at = {"dialogue_id": dialogue_id, "created": created, "sequence": sequence}
+                self._ahead[_asked(sql, at | {"space": space_id})] = [row]
+        others: list[tuple[str, dict[str, Param]]] = [
+            (
+                "dialogues_get" if place.kind == DIALOGUE else "memories_get",
+                {"id": place.owner, "space": place.space_id},
+            )
+            for place in places
+            if place.kind != MESSAGE
+        ]
+        if others:
+            for (name, params), rows in zip(others, self._session.ask_all(others), strict=True):
+                self._ahead[_asked(self._statements[name].sql, params)] = rows
 
     def within(self, space_id: int) -> Self | None:
         """See `protocol.ReadTx`; a search has looked the spaces up, in this snapshot."""
@@ -160,3 +163,7 @@ class PostgresTx(BoundTx):
 
     def _beside(self, scope: Scope) -> Self:
         return type(self)(self._session, scope, self.runtime, self._index, self._most_bytes)
+
+
+def _asked(sql: str, params: Mapping[str, Param]) -> _Asked:
+    return sql, frozenset(params.items())

@@ -72,7 +72,8 @@ FROM entries AS e
 WHERE e.space_id = ANY(:spaces) AND e.kind = :kind
 
 -- search_some --
--- The same of some texts; how near their meaning is, only where it is wanted.
+-- The same of some texts; how near their meaning is, only where it is wanted. LIMIT 1: each is
+-- looked up by its key, where the planner would rather read all of the space.
 SELECT e.space_id, e.owner, e.created, e.sequence, e.length, k.wanted = 1 AND TRUE /* conditions */,
     CASE WHEN k.wanted = 1 THEN (
         SELECT MAX(-(v.vector <#> CAST(:vector AS halfvec))) FROM vectors AS v
@@ -96,29 +97,42 @@ FROM unnest(
     CAST(:key_spaces AS bigint[]), CAST(:key_owners AS text[]), CAST(:key_sequences AS bigint[]),
     CAST(:key_wanted AS bigint[])
 ) AS k(space_id, owner, sequence, wanted)
-JOIN entries AS e ON e.space_id = k.space_id AND e.kind = :kind AND e.owner = k.owner
-    AND e.sequence = k.sequence
-WHERE e.space_id = ANY(:spaces)
+CROSS JOIN LATERAL (
+    SELECT * FROM entries AS x
+    WHERE x.space_id = k.space_id AND x.space_id = ANY(:spaces) AND x.kind = :kind
+        AND x.owner = k.owner AND x.sequence = k.sequence
+    LIMIT 1
+) AS e
 
 -- search_by_words --
--- The texts that promise most by their own words, among those that hold one of the rarer.
-SELECT e.space_id, e.owner, e.sequence, e.created,
-    (
-        SELECT SUM(w.weight * c.count / (c.count + 1.0))
-        FROM unnest(CAST(:words AS bigint[]), CAST(:weights AS float8[])) AS w(token, weight)
-        CROSS JOIN LATERAL (
-            SELECT get_byte(
-                e.counts, mod(array_position(e.tokens, w.token) - 1, octet_length(e.counts))
-            ) AS count
-        ) AS c
-    ) AS promise
+-- The texts that promise most by their own words, among those that hold one of the rarer; and how
+-- near their meaning is.
+SELECT h.space_id, h.owner, h.sequence, h.created, h.promise, (
+        SELECT MAX(-(v.vector <#> CAST(:vector AS halfvec))) FROM vectors AS v
+        WHERE v.space_id = h.space_id AND v.space_id = ANY(:spaces)
+            AND v.generation = :generation AND v.kind = :kind
+            AND v.owner = h.owner AND v.sequence = h.sequence
+    ) AS likeness
 FROM (
-    SELECT e.space_id, e.owner, e.sequence, e.created, e.counts, e.tokens FROM entries AS e
-    WHERE e.tokens && CAST(:rarer AS bigint[]) AND e.space_id = ANY(:spaces) AND e.kind = :kind
-        AND TRUE /* conditions */
-    LIMIT :bound
-) AS e
-ORDER BY promise DESC, e.created DESC, e.sequence DESC LIMIT :most
+    SELECT e.space_id, e.owner, e.sequence, e.created,
+        (
+            SELECT SUM(w.weight * c.count / (c.count + 1.0))
+            FROM unnest(CAST(:words AS bigint[]), CAST(:weights AS float8[])) AS w(token, weight)
+            CROSS JOIN LATERAL (
+                SELECT get_byte(
+                    e.counts, mod(array_position(e.tokens, w.token) - 1, octet_length(e.counts))
+                ) AS count
+            ) AS c
+        ) AS promise
+    FROM (
+        SELECT e.space_id, e.owner, e.sequence, e.created, e.counts, e.tokens FROM entries AS e
+        WHERE e.tokens && CAST(:rarer AS bigint[]) AND e.space_id = ANY(:spaces)
+            AND e.kind = :kind AND TRUE /* conditions */
+        LIMIT :bound
+    ) AS e
+    ORDER BY promise DESC, e.created DESC, e.sequence DESC LIMIT :most
+) AS h
+ORDER BY h.promise DESC, h.created DESC, h.sequence DESC
 
 -- search_by_meaning --
 -- The texts that are nearest, exactly.
@@ -127,14 +141,33 @@ FROM (
     SELECT v.space_id, v.owner, v.sequence, v.vector <#> CAST(:vector AS halfvec) AS distance
     FROM vectors AS v
     WHERE v.space_id = ANY(:spaces) AND v.generation = :generation AND v.kind = :kind
-        AND TRUE /* entry */
     ORDER BY distance LIMIT :most
 ) AS n
-JOIN entries AS e ON e.space_id = n.space_id AND e.kind = :kind AND e.owner = n.owner
-    AND e.sequence = n.sequence
-WHERE e.space_id = ANY(:spaces)
+CROSS JOIN LATERAL (
+    SELECT x.created FROM entries AS x
+    WHERE x.space_id = n.space_id AND x.space_id = ANY(:spaces) AND x.kind = :kind
+        AND x.owner = n.owner AND x.sequence = n.sequence
+    LIMIT 1
+) AS e
 GROUP BY n.space_id, n.owner, n.sequence, e.created
 ORDER BY likeness DESC
+
+-- search_passing_by_meaning --
+-- The same of the texts that pass: first those, then the vectors of each by its key.
+WITH passing AS MATERIALIZED (
+    SELECT e.space_id, e.owner, e.sequence, e.created FROM entries AS e
+    WHERE e.space_id = ANY(:spaces) AND e.kind = :kind AND TRUE /* conditions */
+)
+SELECT p.space_id, p.owner, p.sequence, p.created, n.likeness
+FROM passing AS p
+CROSS JOIN LATERAL (
+    SELECT MAX(-(v.vector <#> CAST(:vector AS halfvec))) AS likeness FROM vectors AS v
+    WHERE v.space_id = p.space_id AND v.space_id = ANY(:spaces)
+        AND v.generation = :generation AND v.kind = :kind
+        AND v.owner = p.owner AND v.sequence = p.sequence
+) AS n
+WHERE n.likeness IS NOT NULL
+ORDER BY n.likeness DESC LIMIT :most
 
 -- search_graph --
 -- The texts that are nearest, by the graph, and exactly those that are not in it yet. The numbers
@@ -159,9 +192,12 @@ WITH near AS (
 )
 SELECT n.space_id, n.owner, n.sequence, e.created, MAX(-n.distance) AS likeness
 FROM near AS n
-JOIN entries AS e ON e.space_id = n.space_id AND e.kind = :kind AND e.owner = n.owner
-    AND e.sequence = n.sequence
-WHERE e.space_id = ANY(:spaces)
+CROSS JOIN LATERAL (
+    SELECT x.created FROM entries AS x
+    WHERE x.space_id = n.space_id AND x.space_id = ANY(:spaces) AND x.kind = :kind
+        AND x.owner = n.owner AND x.sequence = n.sequence
+    LIMIT 1
+) AS e
 GROUP BY n.space_id, n.owner, n.sequence, e.created
 ORDER BY likeness DESC LIMIT :most
 
@@ -208,12 +244,28 @@ JOIN entries AS e ON e.space_id = k.space_id AND e.kind = 1 AND e.owner = k.owne
     AND e.sequence = 0
 WHERE e.space_id = ANY(:spaces) AND TRUE /* conditions */
 
+-- search_messages --
+-- What some messages hold: the rows that `messages_at` gives of each.
+SELECT m.space_id, m.dialogue_id, m.created, m.sequence, m.id, m.role, m.name, m.content,
+    m.content_length, m.preview, m.metadata, m.tags, m.modified
+FROM unnest(
+    CAST(:key_spaces AS bigint[]), CAST(:key_owners AS text[]), CAST(:key_created AS bigint[]),
+    CAST(:key_sequences AS bigint[])
+) AS k(space_id, owner, created, sequence)
+CROSS JOIN LATERAL (
+    SELECT * FROM messages AS x
+    WHERE x.space_id = k.space_id AND x.space_id = ANY(:spaces) AND x.dialogue_id = k.owner
+        AND x.created = k.created AND x.sequence = k.sequence
+    LIMIT 1
+) AS m
+
 -- filter_entry --
--- A vector counts where its text passes.
+-- A vector counts where its text passes. OFFSET 0: it is asked of each that the graph names.
 EXISTS (
     SELECT 1 FROM entries AS e
     WHERE e.space_id = v.space_id AND e.space_id = ANY(:spaces) AND e.kind = v.kind
         AND e.owner = v.owner AND e.sequence = v.sequence AND TRUE /* conditions */
+    OFFSET 0
 )
 
 -- filter_created --

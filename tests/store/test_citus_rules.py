@@ -266,12 +266,6 @@ def test_only_what_must_is_over_several_nodes(
     assert ALL[name].scoped or apart or set(over) <= {"claims"}
 
 
-#: Searches that name a table without the spaces, and so go to all nodes even for one space.
-FAR_SEARCHES = {
-    "search_around", "search_by_meaning", "search_every", "search_graph", "search_some",
-}  # fmt: skip
-
-
 @pytest.mark.parametrize("name", SEARCHES)
 def test_a_search_of_one_space_is_for_one_node(
     name: str, connection: psycopg.Connection[Any], spreads: dict[str, str | None]
@@ -281,7 +275,7 @@ def test_a_search_of_one_space_is_for_one_node(
     distributed = {table for table, column in spreads.items() if column == "space_id"}
     spaces = f"space_id = ANY ({plan.parameter('spaces')})"
     far = [table for table, conditions in plan.scans(distributed) if spaces not in conditions]
-    assert not far or name in FAR_SEARCHES
+    assert not far, (name, far)
 
 
 @pytest.mark.parametrize("name", [name for name in WHOLE if CHANGES.match(ALL[name].sql)])

@@ -56,7 +56,7 @@ _HEARD = 24
 _REACH = 2
 #: Texts with the rarer words among which those that promise most are chosen; of words that are all
 #: frequent, some.
-_RARER, _BOUND = 3_000, 20_000
+_RARER, _BOUND = 2_000, 20_000
 #: Texts of a sample with a word, from which on it is known well enough how many there are in all.
 _SURE = 8
 #: What it takes to compare a vector that the graph names, one that a filter names, and one of a
@@ -273,8 +273,10 @@ class Searching:
         chosen = self._promising(kind, known, likely or passing, most)
         ranked = self._rank_some(kind, known, passing, chosen)
         if len(ranked.created) < limit:
-            rows = self._ask("search_passing", passing, kind=kind, most=_MOST)
-            ranked = self._rank_some(kind, known, passing, dict.fromkeys(map(_key, rows), 1))
+            # What is left has neither words nor meaning in common with the query: the latest.
+            rows = self._ask("search_passing", passing, kind=kind, most=max(EVERY, limit))
+            chosen |= dict.fromkeys(map(_key, rows), 1)
+            ranked = self._rank_some(kind, known, passing, chosen)
         return ranked
 
     def _promising(
@@ -456,7 +458,7 @@ class Searching:
             if not few or len(said.created) < wanted or wanted >= _MOST:
                 break
             wanted *= 8
-        labels = self._ranked(DIALOGUE, passing, query.limit)
+        labels = self._ranked(DIALOGUE, passing, query.limit if few else 0)
         made = self._made(passing)
         names = list(self._owners)
         created = np.array([made.get(name, 0) for name in names], np.int64)

@@ -27,10 +27,10 @@ from dialoguedb.store import changes
 from dialoguedb.store.dialogues import Stored
 from dialoguedb.store.messages import StoredMessage
 from dialoguedb.store.opening import open_store
-from dialoguedb.store.postgres_index import Generation, active, row_of
-from dialoguedb.store.postgres_pool import Address, connect
-from dialoguedb.store.postgres_session import Binary, Session
-from dialoguedb.store.postgres_tokens import array_of_texts, halves_of
+from dialoguedb.store.postgres.index import Generation, active, row_of
+from dialoguedb.store.postgres.pool import Address, connect
+from dialoguedb.store.postgres.session import Binary, Session
+from dialoguedb.store.postgres.tokens import array_of_texts, halves_of
 from dialoguedb.store.protocol import Row, Scope
 
 PROCESSES = 2

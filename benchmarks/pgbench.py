@@ -23,11 +23,11 @@ from dialoguedb.search.entries import MESSAGE
 from dialoguedb.search.indexer import Indexer
 from dialoguedb.store import changes, statements
 from dialoguedb.store.messages import StoredMessage
-from dialoguedb.store.migrating import ROLE
-from dialoguedb.store.postgres_index import SLOTS
-from dialoguedb.store.postgres_pool import SCHEMA
-from dialoguedb.store.postgres_session import BEGIN_READ, BEGIN_WRITE
-from dialoguedb.store.postgres_tokens import in_project, of_facets, of_words
+from dialoguedb.store.postgres.index import SLOTS
+from dialoguedb.store.postgres.pool import SCHEMA
+from dialoguedb.store.postgres.session import BEGIN_READ, BEGIN_WRITE
+from dialoguedb.store.postgres.tokens import in_project, of_facets, of_words
+from dialoguedb.store.upkeep.migrating import ROLE
 
 #: Texts, each in a script of its own; one is drawn for each transaction.
 TEXTS = 48

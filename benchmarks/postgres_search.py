@@ -23,10 +23,10 @@ from dialoguedb.search import analyser
 from dialoguedb.search.conditions import Conditions
 from dialoguedb.search.entries import MESSAGE
 from dialoguedb.store.opening import open_store
-from dialoguedb.store.postgres_index import EntryIndex
-from dialoguedb.store.postgres_pool import Address, connect
-from dialoguedb.store.postgres_search import CANDIDATES, Searching
-from dialoguedb.store.postgres_session import BEGIN_READ, Session
+from dialoguedb.store.postgres.index import EntryIndex
+from dialoguedb.store.postgres.pool import Address, connect
+from dialoguedb.store.postgres.search import CANDIDATES, Searching
+from dialoguedb.store.postgres.session import BEGIN_READ, Session
 from dialoguedb.store.protocol import Query, Store
 
 #: Queries whose nearest ten are looked for by the graph and exactly.

@@ -22,10 +22,10 @@ from dialoguedb.engine import Caller, handlers
 from dialoguedb.models.dialogues import CreateDialogue
 from dialoguedb.models.messages import CreateMessage
 from dialoguedb.models.search import Search
-from dialoguedb.store import row_security
-from dialoguedb.store.migrating import migrate
 from dialoguedb.store.opening import open_store
 from dialoguedb.store.protocol import Store
+from dialoguedb.store.upkeep import row_security
+from dialoguedb.store.upkeep.migrating import migrate
 
 MESSAGES = 50_000
 CALLERS = 32

@@ -43,11 +43,11 @@ from dialoguedb.engine import Caller, Task, dialogues, messages, projects, searc
 from dialoguedb.models.dialogues import CreateDialogue
 from dialoguedb.models.messages import CreateMessage, CreateMessages
 from dialoguedb.models.search import Search
-from dialoguedb.store.index import active, last_change
 from dialoguedb.store.opening import open_store
 from dialoguedb.store.protocol import Job, Outcome
-from dialoguedb.store.session import Session
-from dialoguedb.store.sqlite import SqliteStore
+from dialoguedb.store.sqlite.index import active, last_change
+from dialoguedb.store.sqlite.session import Session
+from dialoguedb.store.sqlite.store import SqliteStore
 
 SIZES = (10_000, 100_000, 1_000_000)
 QUERIES, WARM_UP = 300, 10

@@ -13,10 +13,10 @@ from dialoguedb.store.differing import Report
 from dialoguedb.store.embedders import Embedders
 from dialoguedb.store.index_tools import IndexTools, Progress, tools_of
 from dialoguedb.store.opening import open_store
-from dialoguedb.store.postgres import PostgresStore
-from dialoguedb.store.postgres_index import EntryIndex
-from dialoguedb.store.postgres_pool import connect
-from dialoguedb.store.postgres_verifying import verify
+from dialoguedb.store.postgres.index import EntryIndex
+from dialoguedb.store.postgres.pool import connect
+from dialoguedb.store.postgres.store import PostgresStore
+from dialoguedb.store.postgres.verifying import verify
 from searching import Hashing, Tenant, opening
 
 OLD, NEW = ("hash:16", 16), ("hash:32", 32)

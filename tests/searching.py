@@ -22,13 +22,13 @@ from dialoguedb.errors import DialogueDBError
 from dialoguedb.search.entries import PRESENT, Entry, Key
 from dialoguedb.search.indexer import pieces_of
 from dialoguedb.store.differing import Report
-from dialoguedb.store.index import SearchIndex
 from dialoguedb.store.opening import open_store
-from dialoguedb.store.packing import pack
 from dialoguedb.store.protocol import Scope
-from dialoguedb.store.session import Session
-from dialoguedb.store.sqlite import SqliteStore
-from dialoguedb.store.verifying import verify
+from dialoguedb.store.sqlite.index import SearchIndex
+from dialoguedb.store.sqlite.packing import pack
+from dialoguedb.store.sqlite.session import Session
+from dialoguedb.store.sqlite.store import SqliteStore
+from dialoguedb.store.sqlite.verifying import verify
 from dialoguedb.store.walking import note_of
 
 HANDLERS = handlers()

@@ -15,7 +15,7 @@ from dialoguedb.errors import DialogueDBError
 from dialoguedb.models.limits import Limits
 from dialoguedb.runtime import Runtime
 from dialoguedb.store.opening import open_store
-from dialoguedb.store.sqlite import SqliteStore
+from dialoguedb.store.sqlite.store import SqliteStore
 from dialoguedb.wire import RequestReader
 from searching import Hashing, opening
 

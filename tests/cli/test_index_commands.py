@@ -24,7 +24,7 @@ from dialoguedb.embed import Embedder, open_embedder
 from dialoguedb.search import ranking, texts
 from dialoguedb.store.index_tools import tools_of
 from dialoguedb.store.opening import open_store
-from dialoguedb.store.sqlite import SqliteStore
+from dialoguedb.store.sqlite.store import SqliteStore
 from embed.endpoint import Endpoint
 from grounds import Grounds
 from harness import DIALOGUEDB, Database, Server, cli

@@ -15,7 +15,7 @@ from dialoguedb.models import dialogues, memories
 from dialoguedb.search import analyser
 from dialoguedb.search.analyser import terms
 from dialoguedb.search.shelf import Shelf
-from dialoguedb.store import index
+from dialoguedb.store.sqlite import index
 from property.search_oracle import VOCABULARY
 from property.search_world import World, answer_of, run
 from searching import Hashing, Tenant, opened

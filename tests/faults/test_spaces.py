@@ -10,9 +10,9 @@ from dialoguedb.engine import Caller, handlers, projects
 from dialoguedb.errors import DialogueDBError
 from dialoguedb.models.memories import CreateMemory, ListMemories, NameMemory
 from dialoguedb.runtime import Runtime
-from dialoguedb.store.files import SqliteFile
 from dialoguedb.store.protocol import Job, Outcome
-from dialoguedb.store.sqlite import SqliteStore
+from dialoguedb.store.sqlite.files import SqliteFile
+from dialoguedb.store.sqlite.store import SqliteStore
 from faults.injection import Plan, failing_disk
 
 HANDLERS = handlers()

@@ -18,9 +18,9 @@ from dialoguedb.errors import DialogueDBError
 from dialoguedb.models.dialogues import CreateDialogue
 from dialoguedb.models.messages import CreateMessage, CreateMessages, NewMessage
 from dialoguedb.runtime import Runtime
-from dialoguedb.store.files import SqliteFile
 from dialoguedb.store.protocol import Job, Outcome, Scope
-from dialoguedb.store.sqlite import SqliteStore
+from dialoguedb.store.sqlite.files import SqliteFile
+from dialoguedb.store.sqlite.store import SqliteStore
 from faults.injection import Plan, failing_disk
 
 HANDLERS = handlers()

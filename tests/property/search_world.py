@@ -15,11 +15,11 @@ from dialoguedb.models import dialogues, memories, messages
 from dialoguedb.models.search import Search
 from dialoguedb.models.times import parse_instant, text_of
 from dialoguedb.runtime import Runtime
-from dialoguedb.store import packing
 from dialoguedb.store.opening import open_store
 from dialoguedb.store.protocol import Store
-from dialoguedb.store.session import Session
-from dialoguedb.store.sqlite import SqliteStore
+from dialoguedb.store.sqlite import packing
+from dialoguedb.store.sqlite.session import Session
+from dialoguedb.store.sqlite.store import SqliteStore
 from harness import Database
 from property.search_oracle import NAMES, VOCABULARY, Doc, ToyEmbedder, project_of
 

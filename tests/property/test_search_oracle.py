@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from dialoguedb.models import dialogues, memories, messages
 from dialoguedb.search import analyser, finding
-from dialoguedb.store import packing
+from dialoguedb.store.sqlite import packing
 from harness import Database
 from property.search_oracle import NAMES, VOCABULARY, Doc, Expected, expected, tokens
 from property.search_world import Life, World, answer_of, dump, request_of, run

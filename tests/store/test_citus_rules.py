@@ -14,9 +14,10 @@ import pytest
 
 from databases import Cluster
 from dialoguedb.errors import StoreError
-from dialoguedb.store import distributing, statements
-from dialoguedb.store.migrating import migrate
-from dialoguedb.store.postgres_pool import SCHEMA, Address, connect
+from dialoguedb.store import statements
+from dialoguedb.store.postgres.pool import SCHEMA, Address, connect
+from dialoguedb.store.upkeep import distributing
+from dialoguedb.store.upkeep.migrating import migrate
 
 ALL = statements.load("postgres")
 #: Filters are parts of searches, and have no plan of their own; nor has a lock.

@@ -16,11 +16,11 @@ from databases import Cluster
 from dialoguedb.embed import open_embedder
 from dialoguedb.engine import projects
 from dialoguedb.errors import AdminError
-from dialoguedb.store import copying, holding
-from dialoguedb.store.index import SearchIndex
+from dialoguedb.store.moving import copying, holding
 from dialoguedb.store.protocol import Store
-from dialoguedb.store.sqlite import SqliteStore
-from dialoguedb.store.verifying import verify
+from dialoguedb.store.sqlite.index import SearchIndex
+from dialoguedb.store.sqlite.store import SqliteStore
+from dialoguedb.store.sqlite.verifying import verify
 from towns import NewTarget, Town, asked, change, dump, opened, targets
 from transferring import Here, live, world
 

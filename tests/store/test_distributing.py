@@ -13,10 +13,11 @@ import pytest
 
 from databases import OWNER, Cluster
 from dialoguedb.errors import StoreError
-from dialoguedb.store import distributing, statements
-from dialoguedb.store.doctor import examine
-from dialoguedb.store.migrating import ROLE, migrate
+from dialoguedb.store import statements
 from dialoguedb.store.opening import open_store
+from dialoguedb.store.upkeep import distributing
+from dialoguedb.store.upkeep.doctor import examine
+from dialoguedb.store.upkeep.migrating import ROLE, migrate
 from grounds import CITUS_URL, Citus
 
 CONTROL = "comment = 'stand-in'\ndefault_version = '{}'\nrelocatable = false\nsuperuser = true\n"

@@ -9,9 +9,9 @@ import pytest
 
 from databases import OWNER, Cluster
 from dialoguedb.errors import StoreError
-from dialoguedb.store.doctor import Finding, examine
-from dialoguedb.store.migrating import ROLE, migrate
 from dialoguedb.store.opening import open_store
+from dialoguedb.store.upkeep.doctor import Finding, examine
+from dialoguedb.store.upkeep.migrating import ROLE, migrate
 from harness import cli
 
 #: What the clusters of tests do without, for speed.

@@ -16,9 +16,9 @@ from databases import OWNER, PASSWORD, Cluster, _free_port, _unprivileged
 from dialoguedb.errors import StoreError
 from dialoguedb.runtime import Runtime
 from dialoguedb.store import ledger
-from dialoguedb.store.doctor import examine
-from dialoguedb.store.migrating import ROLE, migrate
 from dialoguedb.store.opening import open_store
+from dialoguedb.store.upkeep.doctor import examine
+from dialoguedb.store.upkeep.migrating import ROLE, migrate
 from harness import Server, cli
 
 NOW_MS = 1_770_091_506_007

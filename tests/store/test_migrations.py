@@ -15,8 +15,8 @@ import pytest
 from dialoguedb.errors import StoreError
 from dialoguedb.runtime import Runtime
 from dialoguedb.store import ledger
-from dialoguedb.store.files import APPLICATION_ID, SqliteFile
 from dialoguedb.store.opening import open_store
+from dialoguedb.store.sqlite.files import APPLICATION_ID, SqliteFile
 
 SNAPSHOT = Path(__file__).with_name("schema.sqlite.txt")
 NOW_MS = 1_770_091_506_007

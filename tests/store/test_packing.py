@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dialoguedb.engine import projects
-from dialoguedb.store import packing
 from dialoguedb.store import projects as rows
-from dialoguedb.store.packing import pack
-from dialoguedb.store.sqlite import SqliteStore
-from dialoguedb.store.waiting import BATCH, Filling
+from dialoguedb.store.sqlite import packing
+from dialoguedb.store.sqlite.packing import pack
+from dialoguedb.store.sqlite.store import SqliteStore
+from dialoguedb.store.sqlite.waiting import BATCH, Filling
 from searching import (
     KINDS,
     WORDS,
@@ -260,7 +260,7 @@ PACKER = """
 import sys
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
-from dialoguedb.store.packing import pack
+from dialoguedb.store.sqlite.packing import pack
 from searching import Hashing, Tenant, opened, reading
 with opened(Path(sys.argv[1]), Hashing(inline=True)) as store, reading(store) as session:
     tenant = Tenant(store, sys.argv[3])

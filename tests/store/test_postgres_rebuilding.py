@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 from databases import Cluster
 from dialoguedb.engine import Caller, projects
 from dialoguedb.errors import ServiceUnavailable
-from dialoguedb.store import backlog, postgres_filling, postgres_rebuilding, walking
-from dialoguedb.store.postgres_filling import Filler
-from dialoguedb.store.postgres_pool import connect
-from dialoguedb.store.postgres_rebuilding import Rebuilding
-from dialoguedb.store.postgres_session import Session
-from dialoguedb.store.postgres_settling import settle
+from dialoguedb.store import backlog, walking
+from dialoguedb.store.postgres import filling as postgres_filling
+from dialoguedb.store.postgres import rebuilding as postgres_rebuilding
+from dialoguedb.store.postgres.filling import Filler
+from dialoguedb.store.postgres.pool import connect
+from dialoguedb.store.postgres.rebuilding import Rebuilding
+from dialoguedb.store.postgres.session import Session
+from dialoguedb.store.postgres.settling import settle
 from dialoguedb.store.protocol import WriteTx
 from rebuilding_room import (
     NEW,

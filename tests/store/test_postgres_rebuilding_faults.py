@@ -16,9 +16,9 @@ from dialoguedb.engine import projects
 from dialoguedb.errors import AdminError
 from dialoguedb.store import walking
 from dialoguedb.store.index_tools import Progress
-from dialoguedb.store.postgres import PostgresStore
-from dialoguedb.store.postgres_pool import connect
-from dialoguedb.store.postgres_rebuilding import Rebuilding
+from dialoguedb.store.postgres.pool import connect
+from dialoguedb.store.postgres.rebuilding import Rebuilding
+from dialoguedb.store.postgres.store import PostgresStore
 from rebuilding_room import (
     NEW,
     OLD,

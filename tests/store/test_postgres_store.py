@@ -15,8 +15,8 @@ from databases import Cluster
 from dialoguedb.engine import Caller, Replayed, handlers, projects
 from dialoguedb.errors import AdminError, DialogueDBError, ServiceUnavailable
 from dialoguedb.store.opening import Service, open_store
-from dialoguedb.store.postgres import PostgresStore
-from dialoguedb.store.postgres_writer import LATE, LOST
+from dialoguedb.store.postgres.store import PostgresStore
+from dialoguedb.store.postgres.writer import LATE, LOST
 from dialoguedb.store.protocol import Scope, WriteTx
 from transferring import READERS, ROWS
 

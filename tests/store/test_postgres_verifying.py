@@ -9,8 +9,8 @@ from databases import Cluster
 from dialoguedb.store.differing import Report
 from dialoguedb.store.index_tools import tools_of
 from dialoguedb.store.opening import open_store
-from dialoguedb.store.postgres import PostgresStore
-from dialoguedb.store.postgres_pool import connect
+from dialoguedb.store.postgres.pool import connect
+from dialoguedb.store.postgres.store import PostgresStore
 from searching import Hashing, Tenant, opening
 
 MODEL = Hashing(inline=True)

@@ -19,12 +19,13 @@ from dialoguedb.embed.patient import Patient
 from dialoguedb.engine import projects
 from dialoguedb.errors import AdminError
 from dialoguedb.search.entries import PENDING
-from dialoguedb.store import rebuilding, walking
-from dialoguedb.store.index import active
-from dialoguedb.store.packing import pack
-from dialoguedb.store.rebuilding import rebuild
-from dialoguedb.store.sqlite import SqliteStore
-from dialoguedb.store.waiting import Filling
+from dialoguedb.store import walking
+from dialoguedb.store.sqlite import rebuilding
+from dialoguedb.store.sqlite.index import active
+from dialoguedb.store.sqlite.packing import pack
+from dialoguedb.store.sqlite.rebuilding import rebuild
+from dialoguedb.store.sqlite.store import SqliteStore
+from dialoguedb.store.sqlite.waiting import Filling
 from searching import (
     KINDS,
     Hashing,
@@ -428,7 +429,8 @@ MOVER = """
 import sys, time
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
-from dialoguedb.store import rebuilding, walking
+from dialoguedb.store import walking
+from dialoguedb.store.sqlite import rebuilding
 from searching import Hashing, opened, reading
 walking.STEP = 3
 class Slow(Hashing):

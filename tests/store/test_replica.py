@@ -17,7 +17,7 @@ import pytest
 from databases import Cluster
 from dialoguedb.engine import projects
 from dialoguedb.store.opening import Service, open_store
-from dialoguedb.store.postgres import PostgresStore
+from dialoguedb.store.postgres.store import PostgresStore
 from harness import Server
 
 WAIT_S = 20

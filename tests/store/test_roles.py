@@ -9,10 +9,10 @@ import pytest
 import dialoguedb
 from databases import OWNER, Cluster
 from dialoguedb.errors import StoreError
-from dialoguedb.store.doctor import examine
-from dialoguedb.store.migrating import ROLE, migrate
 from dialoguedb.store.opening import open_store
-from dialoguedb.store.postgres_pool import Address, connect
+from dialoguedb.store.postgres.pool import Address, connect
+from dialoguedb.store.upkeep.doctor import examine
+from dialoguedb.store.upkeep.migrating import ROLE, migrate
 from harness import Server, cli, new_project
 
 LOGIN = "serving_login"

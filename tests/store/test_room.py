@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import dialoguedb
-from dialoguedb.store.room import FRAME_BYTES, HEADER_BYTES, PIECE_BYTES, RESERVE_BYTES, Room
+from dialoguedb.store.sqlite.room import FRAME_BYTES, HEADER_BYTES, PIECE_BYTES, RESERVE_BYTES, Room
 from harness import cli
 
 

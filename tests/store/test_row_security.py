@@ -14,14 +14,15 @@ import walls
 from databases import Cluster
 from dialoguedb.engine import projects
 from dialoguedb.errors import DialogueDBError, StoreError
-from dialoguedb.store import row_security, statements
-from dialoguedb.store.doctor import examine
-from dialoguedb.store.migrating import ROLE, migrate
+from dialoguedb.store import statements
 from dialoguedb.store.opening import open_store
-from dialoguedb.store.postgres_pool import Address, connect
-from dialoguedb.store.postgres_session import BEGIN_WRITE, Session
+from dialoguedb.store.postgres.pool import Address, connect
+from dialoguedb.store.postgres.session import BEGIN_WRITE, Session
 from dialoguedb.store.protocol import Job, Scope
 from dialoguedb.store.slot import Slot, tell_slots
+from dialoguedb.store.upkeep import row_security
+from dialoguedb.store.upkeep.doctor import examine
+from dialoguedb.store.upkeep.migrating import ROLE, migrate
 
 ALL = statements.load("postgres")
 SECURED = sorted((statements.USER_TABLES - {"changes", "index_blocks"}) | {"claims"})

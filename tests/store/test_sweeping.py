@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dialoguedb.search.blocks import decode_block
-from dialoguedb.store import index, packing
-from dialoguedb.store.sqlite import SqliteStore
-from dialoguedb.store.sweeping import sweep
-from dialoguedb.store.waiting import Filling
+from dialoguedb.store.sqlite import index, packing
+from dialoguedb.store.sqlite.store import SqliteStore
+from dialoguedb.store.sqlite.sweeping import sweep
+from dialoguedb.store.sqlite.waiting import Filling
 from searching import KINDS, Hashing, World, opened, pack_all, reading, settled
 
 FIXED = settings(derandomize=True, deadline=None, database=None, max_examples=30)

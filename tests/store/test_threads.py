@@ -14,7 +14,7 @@ from dialoguedb.errors import DialogueDBError, DuplicateId
 from dialoguedb.models.dialogues import CreateDialogue, ListDialogues
 from dialoguedb.store.opening import open_store
 from dialoguedb.store.protocol import Scope
-from dialoguedb.store.sqlite import MAX_GROUP, SqliteStore
+from dialoguedb.store.sqlite.store import MAX_GROUP, SqliteStore
 
 WAIT_S = 20
 

@@ -8,9 +8,9 @@ import pytest
 
 from dialoguedb.search import blocks
 from dialoguedb.store.differing import Report
-from dialoguedb.store.rebuilding import rebuild
-from dialoguedb.store.sqlite import SqliteStore
-from dialoguedb.store.waiting import Filling
+from dialoguedb.store.sqlite.rebuilding import rebuild
+from dialoguedb.store.sqlite.store import SqliteStore
+from dialoguedb.store.sqlite.waiting import Filling
 from searching import Hashing, Tenant, checked, opened, pack_all, reading
 
 

@@ -20,11 +20,12 @@ from dialoguedb.search.conditions import Conditions
 from dialoguedb.search.entries import DIALOGUE, MEMORY, MESSAGE
 from dialoguedb.search.periods import Period
 from dialoguedb.search.results import Hit
-from dialoguedb.store import ledger, postgres_search, statements
-from dialoguedb.store.files import SqliteFile
+from dialoguedb.store import ledger, statements
 from dialoguedb.store.opening import open_store
+from dialoguedb.store.postgres import search as postgres_search
 from dialoguedb.store.protocol import Query, Reach, Scope, Store, WallBroken, WholeProject
-from dialoguedb.store.sqlite import SqliteStore
+from dialoguedb.store.sqlite.files import SqliteFile
+from dialoguedb.store.sqlite.store import SqliteStore
 
 ENGINES = ("sqlite", "postgres")
 ALL = {engine: statements.load(engine) for engine in ENGINES}

@@ -15,8 +15,8 @@ from dialoguedb.engine import projects
 from dialoguedb.search.entries import MESSAGE
 from dialoguedb.store import backlog
 from dialoguedb.store.opening import open_store
-from dialoguedb.store.postgres_pool import Address, connect
-from dialoguedb.store.postgres_session import BEGIN_WRITE, Session
+from dialoguedb.store.postgres.pool import Address, connect
+from dialoguedb.store.postgres.session import BEGIN_WRITE, Session
 from dialoguedb.store.protocol import Store
 from dialoguedb.worker.kinds import Kinds, kinds_of
 from dialoguedb.worker.working import Pace, Worker

@@ -33,9 +33,9 @@ from dialoguedb.cli.output import (
 from dialoguedb.errors import AdminError, StoreError
 from dialoguedb.runtime import monotonic_s
 from dialoguedb.settings import Settings
-from dialoguedb.store import copying, holding
-from dialoguedb.store.comparing import Both, Comparison
-from dialoguedb.store.copying import Done, Outcome
+from dialoguedb.store.moving import copying, holding
+from dialoguedb.store.moving.comparing import Both, Comparison
+from dialoguedb.store.moving.copying import Done, Outcome
 from dialoguedb.store.opening import Service, open_store, opener
 from dialoguedb.store.protocol import Store
 

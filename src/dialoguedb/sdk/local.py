@@ -19,7 +19,7 @@ from dialoguedb.sdk.calls import Call, Reply, Response
 from dialoguedb.settings import LocalSettings, load
 from dialoguedb.store.opening import Service, open_store, opener
 from dialoguedb.store.protocol import Job, Outcome, Store
-from dialoguedb.store.waiting import filled
+from dialoguedb.store.sqlite.waiting import filled
 from dialoguedb.wire import RequestReader
 
 

@@ -16,7 +16,7 @@ from dialoguedb.server.worker import opened
 from dialoguedb.server.workers import supervise
 from dialoguedb.settings import Settings, is_file
 from dialoguedb.store.protocol import Store
-from dialoguedb.store.waiting import filled
+from dialoguedb.store.sqlite.waiting import filled
 from dialoguedb.worker.beside import alongside
 
 _BACKLOG = 2048

@@ -19,7 +19,7 @@ from dialoguedb.server.serving import serve
 from dialoguedb.settings import Settings
 from dialoguedb.store.opening import Service, open_store, opener
 from dialoguedb.store.protocol import Store
-from dialoguedb.store.waiting import filled
+from dialoguedb.store.sqlite.waiting import filled
 from dialoguedb.worker.beside import alongside
 
 

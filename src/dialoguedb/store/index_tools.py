@@ -8,7 +8,7 @@ from dialoguedb.search import analyser
 from dialoguedb.store.differing import Report
 from dialoguedb.store.embedders import OpenEmbedder
 from dialoguedb.store.protocol import Store
-from dialoguedb.store.sqlite import SqliteStore
+from dialoguedb.store.sqlite.store import SqliteStore
 
 #: Told how many resources a step was about.
 Progress = Callable[[int], None]
@@ -107,12 +107,12 @@ def tools_of(store: Store, open_embedder: OpenEmbedder) -> IndexTools:
         open_embedder: opens the embedder of a setting.
     """
     if isinstance(store, SqliteStore):
-        from dialoguedb.store.sqlite_tools import SqliteTools  # noqa: PLC0415 - it needs this
+        from dialoguedb.store.sqlite.tools import SqliteTools  # noqa: PLC0415 - it needs this
 
         return SqliteTools(store, open_embedder)
     # The driver is an extra.
-    from dialoguedb.store.postgres import PostgresStore  # noqa: PLC0415
-    from dialoguedb.store.postgres_tools import PostgresTools  # noqa: PLC0415
+    from dialoguedb.store.postgres.store import PostgresStore  # noqa: PLC0415
+    from dialoguedb.store.postgres.tools import PostgresTools  # noqa: PLC0415
 
     assert isinstance(store, PostgresStore)
     return PostgresTools(store)

@@ -154,7 +154,7 @@ def on_newest(store: Store, scope: Reach, work: WriteWork[T]) -> T:
     if store.inline:  # one writes at a time: what a transaction sees is the newest
         return store.write(scope, work)
     # The driver is an extra, and who works on a file does without it.
-    from dialoguedb.store.postgres_jobs import run_on_newest  # noqa: PLC0415
+    from dialoguedb.store.postgres.jobs import run_on_newest  # noqa: PLC0415
 
     return run_on_newest(store, scope, work)
 

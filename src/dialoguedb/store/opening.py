@@ -8,9 +8,9 @@ from dialoguedb.errors import AdminError, StoreError
 from dialoguedb.runtime import Runtime
 from dialoguedb.settings import Settings
 from dialoguedb.store.embedders import OpenEmbedder
-from dialoguedb.store.files import SqliteFile, read_key
 from dialoguedb.store.protocol import Store
-from dialoguedb.store.sqlite import SqliteStore
+from dialoguedb.store.sqlite.files import SqliteFile, read_key
+from dialoguedb.store.sqlite.store import SqliteStore
 
 _SQLITE = "sqlite:///"
 _POSTGRES = ("postgresql://", "postgres://")
@@ -94,8 +94,8 @@ def _open_service(
 ) -> Store:
     # The driver is an extra, and who works on a file does without it.
     try:
-        from dialoguedb.store.postgres import PostgresStore  # noqa: PLC0415
-        from dialoguedb.store.postgres_pool import Address  # noqa: PLC0415
+        from dialoguedb.store.postgres.pool import Address  # noqa: PLC0415
+        from dialoguedb.store.postgres.store import PostgresStore  # noqa: PLC0415
     except ImportError as error:
         raise StoreError(
             f"PostgreSQL needs its driver ({error}); install it: pip install 'dialoguedb[postgres]'"

@@ -93,7 +93,7 @@ def _end(workers: Sequence[Worker], threads: Sequence[threading.Thread], grace_s
 def alongside(settings: Settings) -> Iterator[None]:
     """Do jobs in a thread meanwhile, if the settings want that of a server.
 
-    A file has threads of its own for what cannot wait (`store/waiting.py`).
+    A file has threads of its own for what cannot wait (`store/sqlite/waiting.py`).
     """
     if is_file(settings.db) or not settings.jobs:
         yield

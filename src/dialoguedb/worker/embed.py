@@ -1,6 +1,6 @@
 """`embed`: texts get the vectors that they wait for. Key: space and index, `17.1`.
 
-Writes make the job, where the embedder is not asked inside them (`store/postgres_index.py`).
+Writes make the job, where the embedder is not asked inside them (`store/postgres/index.py`).
 """
 
 from dialoguedb.store import backlog
@@ -11,7 +11,7 @@ from dialoguedb.worker.task import Again, Task
 def run(task: Task) -> Again | None:
     """Embed until no text waits. A vector is stored where the text still waits for it: once."""
     # The driver is an extra, and a database that is a file has no such jobs.
-    from dialoguedb.store.postgres_embedding import fill  # noqa: PLC0415
+    from dialoguedb.store.postgres.embedding import fill  # noqa: PLC0415
 
     scope = task.scope()
     generation = backlog.generation_of(task.job.key)

@@ -1,5 +1,5 @@
 -- Row-level security: what a transaction says of itself before it does anything. See
--- `store/row_security.py`.
+-- `store/upkeep/row_security.py`.
 
 -- row_security_on --
 -- A row, if user data is secured.

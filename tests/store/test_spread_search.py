@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 
 from databases import Cluster
-from dialoguedb.store import postgres_search
 from dialoguedb.store.opening import open_store
+from dialoguedb.store.postgres import search as postgres_search
 from searching import Tenant
 
-WORDS = "parcel wheel bent river cloud garden lamp piano bread train winter stone".split()
+WORDS = [
+    "parcel", "wheel", "bent", "river", "cloud", "garden", "lamp", "piano", "bread", "train",
+    "winter", "stone",
+]  # fmt: skip
 SPACES, DIALOGUES, MESSAGES = 3, 4, 12
 
 

@@ -67,7 +67,12 @@ class Used(NamedTuple):
 
 
 class EntryIndex:
-    """What is known of the index besides the database. Safe from several threads."""
+    """What is known of the index besides the database. Safe from several threads.
+
+    Attributes:
+        embedders: opens embedders and remembers them.
+        apart: whether the spaces are on several nodes.
+    """
 
     def __init__(self, embedders: Embedders) -> None:
         """Make it.
@@ -76,6 +81,7 @@ class EntryIndex:
             embedders: opens embedders and remembers them.
         """
         self.embedders = embedders
+        self.apart = False
         self._asker = Asker()
         self.move()
 

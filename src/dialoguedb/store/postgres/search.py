@@ -7,6 +7,7 @@ what stands beside them.
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from operator import eq, itemgetter
 from typing import Any, NamedTuple
 
@@ -64,6 +65,10 @@ _SURE = 8
 BY_GRAPH, BY_KEY, BY_SCAN = 10.0, 3.0, 0.6
 #: Results that can be asked for where fewer than were wanted came.
 _MOST = 50_000
+#: What gives a score in its fifth column.
+_SCORED = frozenset(
+    {"search_by_words", "search_by_meaning", "search_passing_by_meaning", "search_graph"}
+)
 _UNIT = np.float32(1 / 127**2)
 _NONE = np.int32(-1)
 #: Columns of `search_every` and `search_some` that a text is sorted by: neighbours come together.
@@ -130,7 +135,10 @@ class Searching:
                 raise WallBroken(f"a search was to look into space {number}, where it may not")
         self.namespaces: dict[int, str] = {number: name for number, name, _ in found}
         self._generation = Generation._make(active[0]) if active else None
-        self._asked: dict[str, Any] = {"spaces": _numbers(list(self.namespaces))}
+        # Citus takes these statements for one node only.
+        together = [[number] for number in self.namespaces] if index.apart else [self.namespaces]
+        self._apart = [_numbers(list(spaces)) for spaces in together]
+        self._asked: dict[str, Any] = {}
         self._owners: dict[tuple[int, str], int] = {}
         self._figures = self._checked(figures[0]) if figures else None
 
@@ -195,7 +203,7 @@ class Searching:
     def _ask_all(
         self, asked: Sequence[tuple[str, Filter, Mapping[str, Any]]], kind: int
     ) -> list[list[Row]]:
-        """Run several at once."""
+        """Run several at once; what has a score (the fifth column) comes best first."""
         sent = []
         for statement, passing, params in asked:
             sql = with_filter(statement, passing)
@@ -203,7 +211,20 @@ class Searching:
                 sql = sql.replace("/* dimension */", str(self._dimension))
                 sql = sql.replace("/* generation */", str(self._asked["generation"]))
             sent.append((sql, self._asked | {"kind": kind} | dict(passing.params) | dict(params)))
-        return [self._checked(rows) for rows in self._session.search_all(sent)]
+        found = [self._checked(rows) for rows in self._everywhere(sent)]
+        for (statement, _, _), rows in zip(asked, found, strict=True):
+            if len(self._apart) > 1 and statement in _SCORED:
+                rows.sort(key=itemgetter(4), reverse=True)
+        return found
+
+    def _everywhere(self, asked: Sequence[tuple[str, Mapping[str, Any]]]) -> list[list[Row]]:
+        """Run statements over all spaces; on Citus over one after the other."""
+        sent = [
+            (sql, {**params, "spaces": spaces}) for sql, params in asked for spaces in self._apart
+        ]
+        found = self._session.search_all(sent)
+        each = len(self._apart)
+        return [list(chain(*found[at : at + each])) for at in range(0, len(found), each)]
 
     def _checked(self, rows: list[Row]) -> list[Row]:
         for row in rows:
@@ -215,7 +236,7 @@ class Searching:
         """Run a statement that counts: its rows hold a place, and the first and last space."""
         sql = with_filter(statement, passing)
         values = self._asked | {"kind": kind} | dict(passing.params) | params
-        (rows,) = self._session.search_all([(sql, values)])
+        (rows,) = self._everywhere([(sql, values)])
         self._checked([(space,) for row in rows if row[3] for space in row[1:3]])
         return [(row[0], *row[3:]) for row in rows]
 
@@ -236,7 +257,7 @@ class Searching:
         if len(rare):
             tokens = Binary(array_of(self._tokens[rare]))
             for place, texts in self._counted("search_holders", ALL, kind, rare=tokens):
-                holders[rare[place - 1]] = texts
+                holders[rare[place - 1]] += texts
         return known._replace(holders=holders, passing=share * known.texts)
 
     def _sampled(self, kind: int, texts: int, passing: Filter) -> tuple[NDArray[np.int64], float]:
@@ -248,10 +269,13 @@ class Searching:
         holders = np.zeros(len(self._tokens), np.int64)
         sample = Binary(array_of(self._where(of_sample(sample_level(texts)))))
         rows = self._counted("search_sample", passing, kind, sample=sample)
-        ((_, total, pass_),) = [row for row in rows if row[0] == 0]
-        for place, found, _ in rows:
-            if place and found >= _SURE:
-                holders[place - 1] = round(found / total * texts)
+        total = pass_ = 0
+        for place, found, passing_ in rows:
+            if place:
+                holders[place - 1] += found
+            else:
+                total, pass_ = total + found, pass_ + passing_
+        holders = np.where(holders >= _SURE, holders * texts // max(total, 1), 0)
         return holders, pass_ / total if total else 1.0
 
     # ── ranking ──────────────────────────────────────────────────────────────────────────────

@@ -34,6 +34,7 @@ from dialoguedb.store.protocol import (
     WriteWork,
 )
 from dialoguedb.store.slot import Slot, tell_slots
+from dialoguedb.store.upkeep.distributing import is_distributed
 from dialoguedb.store.upkeep.migrating import administered, ensure_graphs, has_graph, prepare
 
 log = logging.getLogger("dialoguedb.store")
@@ -171,6 +172,7 @@ class PostgresStore:
             with self._pool.session() as session:
                 self.generation = self.index.begin(session, embedder)
                 graph = has_graph(session.connection, self.generation.number)
+                self.index.apart = is_distributed(session.connection)
             if not graph and self.generation.dimension:
                 self.make_graph()
         except psycopg.Error as error:

@@ -7,7 +7,6 @@ all of them. PostgreSQL is that of the wheel, with fsync on.
 """
 
 import argparse
-import importlib.util
 import statistics
 import sys
 import tempfile
@@ -16,11 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import psycopg
-from benchmarks import http, pgbench, postgres_search
+from benchmarks import copying, failover, http, pgbench, postgres_search, row_security
 from benchmarks.clusters import Cluster
 from benchmarks.common import (
     DIALOGUEDB,
@@ -48,8 +47,8 @@ CONNECTIONS = 8
 DIALOGUES = 1024
 WORKERS = (1, 2, 4)
 WARM_UP_S = 2
-#: Figures that others measure: `module.figures(cluster)`.
-OTHERS = ("copying", "row_security", "failover")
+#: Messages that row-level security is measured with at most.
+ROWS_SECURED = 100_000
 
 
 class Lengths(NamedTuple):
@@ -282,16 +281,15 @@ def measure(cluster: Cluster, room: Path, messages: int, lengths: Lengths) -> It
         yield from figures
         yield from postgres_search.looked(searched, room)
         cluster.run(f"DROP DATABASE {name} WITH (FORCE)")
-    yield from _others(cluster)
+    yield from _others(cluster, room, messages)
 
 
-def _others(cluster: Cluster) -> Iterator[Figure]:
-    for name in OTHERS:
-        if importlib.util.find_spec(f"benchmarks.{name}") is None:
-            continue
-        module: Any = importlib.import_module(f"benchmarks.{name}")
-        if hasattr(module, "figures"):
-            yield from module.figures(cluster)
+def _others(cluster: Cluster, room: Path, messages: int) -> Iterator[Figure]:
+    """Measure what has benchmarks of its own: row-level security, failover, copying."""
+    yield from row_security.figures(cluster, min(messages, ROWS_SECURED))
+    yield from failover.figures(cluster)
+    target = new_database(cluster, "copied")
+    yield from copying.figures(room, target, messages // 10, engine="PostgreSQL")
 
 
 def versions(cluster: Cluster) -> str:

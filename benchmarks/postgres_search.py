@@ -31,6 +31,8 @@ from dialoguedb.store.protocol import Query, Store
 
 #: Queries whose nearest ten are looked for by the graph and exactly.
 RECALLED, NEAREST = 200, 10
+#: Tables that take less of a message are not told.
+LEAST_BYTES = 20
 #: Scopes with fewer texts are not searched by the graph.
 GRAPH_FROM = 20_000
 
@@ -69,7 +71,7 @@ def built(cluster: Cluster, name: str, address: str, size: int) -> tuple[Searche
         Figure("filled by COPY, indexes made last", size, round(size / took_s), "messages/s")
     ]
     for table, rows_bytes, index_bytes in sorted(rows, key=lambda row: -row[1] - row[2]):
-        if rows_bytes + index_bytes >= size:
+        if rows_bytes + index_bytes >= LEAST_BYTES * size:
             name = f"a message in {table}: rows"
             figures.append(Figure(name, size, round(rows_bytes / size), "bytes"))
             name = f"a message in {table}: indexes"
@@ -100,7 +102,7 @@ def looked(searched: Searched, room: Path) -> Iterator[Figure]:
                 yield Figure(f"{title}, p50 of without", searched.size, ratio, "")
     store.close()
     yield from _over_http(searched, queries, reaches, room)
-    if searched.size > GRAPH_FROM:
+    if searched.size >= GRAPH_FROM:
         yield from recalled(searched, queries[:RECALLED])
 
 

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "dialoguedb"
 MAX_FILE_LINES = 600
 MAX_FUNCTION_LINES = 60
-_SQL = re.compile(r"^\s*(SELECT|INSERT INTO|UPDATE|DELETE FROM|CREATE TABLE)\b", re.IGNORECASE)
+_SQL = re.compile(r"^\s*(SELECT|INSERT INTO|UPDATE|DELETE FROM|CREATE TABLE)\s+\S", re.IGNORECASE)
 #: Statements about a file and its schema, and those of the owner of a PostgreSQL database; user
 #: data is in store/sql only.
 _MAY_HOLD_SQL = ("store/sqlite/files.py", "store/upkeep/")

@@ -23,7 +23,7 @@ from searching import Hashing, Tenant, opened
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    made = World(tmp_path_factory.mktemp("search"))
+    made = World(tmp_path_factory.mktemp("search") / "chat.db")
     yield made
     made.close()
 

@@ -112,7 +112,7 @@ def _postgres(name: str) -> Any:
         AdminError: it is not there.
     """
     try:
-        return import_module(f"dialoguedb.store.{name}")
+        return import_module(f"dialoguedb.store.upkeep.{name}")
     except ImportError as error:
         raise AdminError(
             f"PostgreSQL needs its driver ({error}); install it: pip install 'dialoguedb[postgres]'"

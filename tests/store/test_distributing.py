@@ -120,7 +120,7 @@ def test_the_role_can_reach_the_nodes(standin: Cluster, address: str) -> None:
     found = standin.run(f"SELECT rolcanlogin, rolpassword FROM pg_authid WHERE rolname = '{ROLE}'")
     assert found == [(True, None)]
     asked = "SELECT unnest(rolconfig) FROM pg_roles WHERE rolname = 'dialoguedb_app' ORDER BY 1"
-    assert standin.run(asked) == [("hnsw.ef_search=120",), ("hnsw.iterative_scan=relaxed_order",)]
+    assert standin.run(asked) == [("hnsw.ef_search=400",), ("hnsw.iterative_scan=relaxed_order",)]
 
 
 def test_what_was_interrupted_goes_on(standin: Cluster, address: str) -> None:

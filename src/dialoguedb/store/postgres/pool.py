@@ -29,7 +29,7 @@ _KEPT_ALIVE = {"idle": 5, "interval": 2, "count": 3}
 #: Statements that one connection keeps prepared; there are fewer.
 _PREPARED = 400
 #: How vectors are searched (pgvector): further and further, until enough pass the filter.
-SEARCH = (("hnsw.iterative_scan", "relaxed_order"), ("hnsw.ef_search", "120"))
+SEARCH = (("hnsw.iterative_scan", "relaxed_order"), ("hnsw.ef_search", "400"))
 
 
 T = TypeVar("T")

@@ -334,7 +334,7 @@ def test_a_move_that_is_killed_again_and_again_arrives(db: str) -> None:
     reached = []
     with opened(db, old, new) as store:
         tenant = Tenant(store)
-        written(tenant, 90)
+        written(tenant, 300)
         while in_use(store) == OLD[0]:
             assert len(reached) < 100
             mover = started(MOVER, db, TESTS)
@@ -349,7 +349,7 @@ def test_a_move_that_is_killed_again_and_again_arrives(db: str) -> None:
         fill(store)
         settled(store)
         assert rows(store, "SELECT COUNT(*) FROM indexes") == [(1,)]
-    assert len(reached) > 2
+    assert len(reached) > 1
 
 
 def wait_for_none(store: PostgresStore) -> None:

@@ -85,6 +85,7 @@ def frozen(cluster: Cluster) -> Iterator[None]:
             os.kill(pid, signal.SIGCONT)
 
 
+@pytest.mark.long
 def test_a_primary_that_is_frozen_is_left_and_what_it_did_not_answer_is_not_taken_for_done(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

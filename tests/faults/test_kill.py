@@ -176,7 +176,7 @@ def test_nothing_answered_is_lost_when_the_server_is_killed(
     long_round: bool,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    few = 20 if engine == "sqlite" else 10  # each start takes longer
+    few = 10 if engine == "sqlite" else 6  # each start takes longer
     rounds = 100 if long_round else few
     ledger, survivors, unanswered = Ledger(), 0, 0
     server = serve()

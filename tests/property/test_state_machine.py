@@ -371,7 +371,7 @@ def test_the_server_answers_as_the_model_does(
     server: Server, engine: str, long_round: bool
 ) -> None:
     # An answer over a network of two hops takes longer; what is drawn first is the same.
-    few = 180 if engine == "sqlite" else 50
+    few = 60 if engine == "sqlite" else 20
     rounds = settings(
         max_examples=600 if long_round else few,
         stateful_step_count=50,
@@ -458,8 +458,10 @@ def handles_and_kib(pid: int) -> tuple[int, int]:
 
 @pytest.mark.parametrize("kind", ["read", "replayed", "refused"])
 def test_requests_leave_no_handle_and_no_memory_behind(
-    serve: Callable[..., Server], engine: str, kind: str
+    serve: Callable[..., Server], engine: str, kind: str, long_round: bool
 ) -> None:
+    if engine != "sqlite" and kind != "read" and not long_round:
+        pytest.skip("in the long round: above the store it is the same on all engines")
     server, measured = serve(), []
     # Where threads pass requests on, it takes longer until the allocator has what it needs.
     count, least_bytes = (2000, 100) if engine == "sqlite" else (1000, 250)

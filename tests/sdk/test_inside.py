@@ -28,6 +28,7 @@ def test_a_defect_is_an_internal_error_with_its_cause(local_db: Path) -> None:
     assert caught.value.request_id
 
 
+@pytest.mark.long
 def test_those_who_fail_together_have_errors_of_their_own(local_db: Path) -> None:
     """Each names its own request."""
     with dialoguedb.open(local_db) as db, ThreadPoolExecutor(8) as pool:

@@ -65,6 +65,7 @@ def test_lists_of_two_servers_on_one_database_are_whole(serve: Callable[..., Ser
         assert len(ids) == len(set(ids)) == 300
 
 
+@pytest.mark.long
 @pytest.mark.sqlite("one file has one writer")
 def test_another_process_that_writes_for_long_is_told_once(serve: Callable[..., Server]) -> None:
     """All who wait get 503 after one waiting time, not one after the other."""

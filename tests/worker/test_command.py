@@ -82,6 +82,7 @@ def test_wrong_usage_ends_with_2(arguments: tuple[str, ...]) -> None:
 
 def test_a_signal_ends_it_in_order(db: str, store: Store) -> None:
     """With 0; its log is JSON."""
+    failed(store, "x", "no")
     process = subprocess.Popen(
         [str(DIALOGUEDB), "work", "--db", db, "--log-level", "debug"],
         stdout=subprocess.PIPE,
@@ -89,7 +90,6 @@ def test_a_signal_ends_it_in_order(db: str, store: Store) -> None:
         text=True,
     )
     until(lambda: states(store).get("forget:") == "later", "it works")
-    failed(store, "x", "no")
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=20)
     assert (process.returncode, out) == (0, "")

@@ -366,7 +366,7 @@ def asked_of(endpoint: Endpoint, count: int) -> None:
 
 def test_a_move_that_is_killed_goes_on(large: Database, endpoint: Endpoint) -> None:
     """At whatever moment; what was built is not built again."""
-    endpoint.respond = answers(delay_s=0.05)
+    endpoint.respond = answers(delay_s=0.03)
     chance = random.Random(3)
     for _ in range(2):
         before = len(endpoint.requests)
@@ -386,7 +386,7 @@ def test_a_move_that_is_killed_goes_on(large: Database, endpoint: Endpoint) -> N
 
 def test_ctrl_c_says_that_it_goes_on_later(large: Database, endpoint: Endpoint) -> None:
     """And it does; or it is given up by moving back."""
-    endpoint.respond = answers(delay_s=0.1)
+    endpoint.respond = answers(delay_s=0.05)
     moving = begun(large, endpoint)
     asked_of(endpoint, 10)
     moving.send_signal(signal.SIGINT)

@@ -157,7 +157,7 @@ CONFIG = {
     "suppress-health-check": ["all"],
     "seed": 20260203,
     "generation": {
-        "max-examples": 300 if LONG else 60,
+        "max-examples": 300 if LONG else 30,
         "deterministic": True,
         "database": "none",
         "no-shrink": True,

@@ -271,6 +271,8 @@ def refused(port: int | None) -> bool:
         socket.create_connection(("127.0.0.1", port or 0)).close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:  # at the moment when the listener was closed
+        return False
     return False
 
 

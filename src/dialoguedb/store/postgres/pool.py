@@ -26,8 +26,6 @@ _GRACE_S = 1.0
 #: A peer that has vanished is noticed by both sides: asked after so many seconds without a word,
 #: then again, so many times.
 _KEPT_ALIVE = {"idle": 5, "interval": 2, "count": 3}
-#: Statements that one connection keeps prepared; there are fewer.
-_PREPARED = 400
 #: How vectors are searched (pgvector): further and further, until enough pass the filter.
 SEARCH = (("hnsw.iterative_scan", "relaxed_order"), ("hnsw.ef_search", "400"))
 
@@ -235,8 +233,7 @@ def connect(
     connection = Connection.connect(conninfo, autocommit=True, context=_Adapted())
     if several:
         _latest[address.conninfo] = (connection.info.host, str(connection.info.port))
-    connection.prepare_threshold = None
-    connection.prepared_max = _PREPARED
+    connection.prepare_threshold = None  # `Pipeline` does that
     connection.add_notice_handler(connection.heed)
     connection.limit_s = statement_s and statement_s + _GRACE_S
     connection.address = address

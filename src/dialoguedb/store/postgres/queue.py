@@ -6,12 +6,11 @@ A statement may pass another that names none of its tables: neither can see what
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from dialoguedb.store.postgres.pipeline import Sent
 from dialoguedb.store.statements import Numbered, with_rows
 
 #: Rows of one statement: powers of two, so that few statements are kept prepared.
 _SIZES = (32, 16, 8, 4, 2, 1)
-
-Sent = tuple[str, Sequence[Any]]
 
 
 class _Batch(NamedTuple):

@@ -12,12 +12,15 @@ from psycopg.pq import Format, TransactionStatus
 from psycopg.types.numeric import Int8Dumper
 
 from dialoguedb.store import statements
+from dialoguedb.store.postgres.pipeline import Answer, Pipeline, Sent
 from dialoguedb.store.postgres.queue import Queue
 from dialoguedb.store.protocol import Param, Row
 
 #: A write sees one state, and fails when what it changes has changed since: it is run again.
 BEGIN_WRITE = "BEGIN ISOLATION LEVEL REPEATABLE READ"
 BEGIN_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+#: Rows of a stream that come at once.
+_CHUNK = 16
 #: How the name of the role ends that may look after all spaces.
 UPKEEP = "_upkeep"
 
@@ -56,7 +59,7 @@ class Session:
     somebody needs now goes with what does.
     """
 
-    __slots__ = ("_begin", "_queue", "connection", "secured")
+    __slots__ = ("_begin", "_pipeline", "_queue", "connection", "secured")
 
     def __init__(
         self, connection: "psycopg.Connection[Any]", *, secured: str | None = None
@@ -71,6 +74,7 @@ class Session:
         self.secured = secured
         self._begin: str | None = None
         self._queue = Queue()
+        self._pipeline = Pipeline(connection)
 
     # ── what waits ───────────────────────────────────────────────────────────────────────────
 
@@ -130,13 +134,12 @@ class Session:
     def all(self, sql: str, params: Mapping[str, Any]) -> list[Row]:
         """Run a statement and give all its rows."""
         found = statements.numbered(sql)
-        return self._run(found, params).fetchall()
+        return self._run(found, params).rows
 
     def changed(self, sql: str, params: Mapping[str, Any]) -> tuple[list[Row], int]:
         """Run a statement; give the rows that it returns, if it does, and how many it was about."""
-        cursor = self._run(statements.numbered(sql), params)
-        rows = [] if cursor.description is None else cursor.fetchall()
-        return rows, cursor.rowcount
+        answer = self._run(statements.numbered(sql), params)
+        return answer.rows, answer.changed
 
     def ask(self, statement: str, **params: Any) -> list[Row]:
         """Run a named statement of the store's own, that is of no space, and give all its rows."""
@@ -150,14 +153,13 @@ class Session:
         for statement, params in asked:
             found = statements.numbered(statements.load("postgres")[statement].sql)
             sent.append((found.sql, [params[name] for name in found.names]))
-        return [cursor.fetchall() for cursor in self._together(sent)]
+        return [answer.rows for answer in self._together(sent)]
 
     def many(self, sql: str, sets: Sequence[Mapping[str, Any]]) -> list[Row]:
         """Run a statement once for each set of parameters and give all its rows."""
         found = statements.numbered(sql)
         sent = [(found.sql, [params[name] for name in found.names]) for params in sets]
-        cursors = self._together(sent)
-        return [row for cursor in cursors if cursor.description for row in cursor.fetchall()]
+        return [row for answer in self._together(sent) for row in answer.rows]
 
     def search_all(self, asked: Sequence[tuple[str, Mapping[str, Any]]]) -> list[list[Row]]:
         """Run statements that are planned for these values only, at once; give the rows of each."""
@@ -166,37 +168,24 @@ class Session:
         for sql, params in asked:
             found = statements.numbered(sql)
             sent.append((found.sql, [params[name] for name in found.names]))
-        return [cursor.fetchall() for cursor in self._together(sent, prepared=False)]
+        return [answer.rows for answer in self._together(sent, prepared=False)]
 
-    def _run(self, found: statements.Numbered, params: Mapping[str, Any]) -> "RawCursor[Row]":
+    def _run(self, found: statements.Numbered, params: Mapping[str, Any]) -> Answer:
         values = [params[name] for name in found.names]
         overtakes = not self._queue.touches(found.tables)
-        if overtakes and self._begin is None:
-            return self._cursor().execute(found.sql, values, prepare=True, binary=True)
         return self._together([(found.sql, values)], overtaking=overtakes)[-1]
 
     def _together(
-        self,
-        asked: Sequence[tuple[str, Sequence[Any]]],
-        *,
-        overtaking: bool = False,
-        prepared: bool = True,
-    ) -> "list[RawCursor[Row]]":
-        """Send what waits and what is asked at once; give the cursors of what is asked."""
-        sent: list[tuple[str, Sequence[Any]]] = [] if self._begin is None else [(self._begin, ())]
+        self, asked: Sequence[Sent], *, overtaking: bool = False, prepared: bool = True
+    ) -> list[Answer]:
+        """Send what waits and what is asked at once; give the answers to what is asked."""
+        sent: list[Sent] = [] if self._begin is None else [(self._begin, ())]
         self._begin = None
         if not overtaking:
             sent += self._queue.take()
-        cursors = []
-        with self.connection.pipeline():
-            for sql, params in (*sent, *asked):
-                cursor = self._cursor()
-                cursor.execute(sql, params, prepare=prepared and bool(params), binary=True)
-                cursors.append(cursor)
-        return cursors[len(sent) :]
-
-    def _cursor(self) -> "RawCursor[Row]":
-        return RawCursor(self.connection)
+        before = len(sent)
+        sent += asked
+        return self._pipeline.run(sent, prepared=prepared)[before:]
 
     def stream(
         self, sql: str, params: Mapping[str, Param], *, many: bool
@@ -207,11 +196,13 @@ class Session:
         """
         found = statements.numbered(sql)
         if not many:
-            yield from self._run(found, params).fetchall()
+            yield from self._run(found, params).rows
             return
         self.flush()
         values = [params[name] for name in found.names]
-        yield from self._cursor().stream(found.sql, values, binary=True)
+        cursor: RawCursor[Row] = RawCursor(self.connection)
+        size = _CHUNK if psycopg.capabilities.has_stream_chunked() else 1
+        yield from cursor.stream(found.sql, values, binary=True, size=size)
 
     # ── transactions ─────────────────────────────────────────────────────────────────────────
 
@@ -225,23 +216,20 @@ class Session:
         Raises:
             psycopg.Error: it has not been committed, or nobody can say.
         """
-        asked: list[tuple[str, Sequence[Any]]] = [("COMMIT", ())]
+        asked: list[Sent] = [("COMMIT", ())]
         if tell_position:
             asked.append((statements.load("postgres")["position_now"].sql, ()))
         committed, *told = self._together(asked)
-        if committed.statusmessage != "COMMIT":
-            raise psycopg.errors.InFailedSqlTransaction(
-                f"the commit ended with {committed.statusmessage}"
-            )
-        found = told[0].fetchone() if told else None
-        return str(found[0]) if found else None
+        if committed.status != "COMMIT":
+            raise psycopg.errors.InFailedSqlTransaction(f"the commit ended with {committed.status}")
+        return str(told[0].rows[0][0]) if told else None
 
     def undo(self) -> None:
         """Take back what has been done; the connection is of no use if that fails."""
         self._begin = None
         self._queue.take()
         if self.connection.info.transaction_status != TransactionStatus.IDLE:
-            self.connection.execute("ROLLBACK")
+            self._pipeline.run([("ROLLBACK", ())])
 
     @property
     def usable(self) -> bool:

@@ -1,0 +1,176 @@
+"""Statements that travel to PostgreSQL together, each prepared once for a connection.
+
+They are sent as one pipeline of the protocol, and all their answers are waited for once. psycopg
+does the conversation with the server and the values; its cursors are left out: they cost as much
+for each statement as the server does.
+"""
+
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import psycopg
+from psycopg import generators
+from psycopg.abc import Transformer
+from psycopg.adapt import PyFormat
+from psycopg.adapt import Transformer as NewTransformer
+from psycopg.pq import ExecStatus, Format
+from psycopg.pq.abc import PGconn, PGresult
+
+from dialoguedb.store.protocol import Row
+
+#: A statement with `$1`, and its parameters.
+Sent = tuple[str, Sequence[Any]]
+
+_FAILED = (ExecStatus.FATAL_ERROR, ExecStatus.BAD_RESPONSE)
+_ROWS = (ExecStatus.TUPLES_OK, ExecStatus.SINGLE_TUPLE, ExecStatus.TUPLES_CHUNK)
+#: The type of a value that says nothing of its type, such as None.
+_ANY = 0
+
+
+class Answer(NamedTuple):
+    """What a statement gave.
+
+    Attributes:
+        rows: its rows; none if it is not one that returns rows.
+        changed: how many rows it was about.
+        status: the server's word for what it did, such as COMMIT.
+    """
+
+    rows: list[Row]
+    changed: int
+    status: str
+
+
+class _Prepared(NamedTuple):
+    """A statement that the server knows by a name.
+
+    Attributes:
+        name: the name.
+        types: of its parameters; `_ANY` where the server had to find out.
+    """
+
+    name: bytes
+    types: tuple[int, ...]
+
+
+class Pipeline:
+    """The statements of one connection. For one thread at a time."""
+
+    def __init__(self, connection: "psycopg.Connection[Any]") -> None:
+        """Make it, with nothing prepared."""
+        self._connection = connection
+        self._transformer: Transformer = NewTransformer(connection)
+        self._prepared: dict[str, _Prepared] = {}
+        self._names = 0
+
+    def run(self, sent: Sequence[Sent], *, prepared: bool = True) -> list[Answer]:
+        """Run statements in their order and give what each of them gave.
+
+        Args:
+            sent: the statements. One of them that fails ends it: those after it are not run.
+            prepared: whether the server keeps them; else each is planned for its values alone.
+        Raises:
+            psycopg.Error: one of them has failed, or the connection is lost.
+        """
+        # Fails as psycopg does where the connection has been closed.
+        self._connection._check_connection_ok()
+        commands: list[Callable[[], None]] = []
+        #: Whether an answer is that of a statement, and not of its preparation.
+        wanted: list[bool] = []
+        known = dict(self._prepared) if prepared else None
+        for sql, params in sent:
+            before = len(commands)
+            commands += self._commands(sql, params, known)
+            wanted += [False] * (len(commands) - before - 1) + [True]
+        results = self._exchange(commands)
+        answers = [self._answer(each) for each in results]
+        if known is not None:
+            self._prepared = known
+        return [answer for answer, wants in zip(answers, wanted, strict=True) if wants]
+
+    def _commands(
+        self, sql: str, params: Sequence[Any], known: dict[str, _Prepared] | None
+    ) -> list[Callable[[], None]]:
+        """Give what is to be told libpq for a statement; `known` is to hold what it prepares."""
+        transformer, pgconn = self._transformer, self._connection.pgconn
+        values = transformer.dump_sequence(params, [PyFormat.AUTO] * len(params))
+        types, formats = transformer.types or (), transformer.formats
+        if not params:
+            types, formats = (), None
+        if known is None:
+            query = sql.encode()
+            return [partial(pgconn.send_query_params, query, values, types, formats, Format.BINARY)]
+        there = known.get(sql)
+        commands: list[Callable[[], None]] = []
+        if there is None or not _fit(types, there.types):
+            self._names += 1
+            there = _Prepared(b"dialoguedb_%d" % self._names, _merged(types, there))
+            known[sql] = there
+            commands.append(partial(pgconn.send_prepare, there.name, sql.encode(), there.types))
+        commands.append(
+            partial(pgconn.send_query_prepared, there.name, values, formats, Format.BINARY)
+        )
+        return commands
+
+    def _exchange(self, commands: Sequence[Callable[[], None]]) -> list[list[PGresult]]:
+        """Send it all, and give the results of each command."""
+        connection = self._connection
+        pgconn = connection.pgconn
+        pgconn.enter_pipeline_mode()
+        try:
+            results = connection.wait(_conversation(pgconn, commands))
+        except BaseException:
+            # What is still under way would be taken for the answers of what comes next.
+            connection.close()
+            raise
+        pgconn.exit_pipeline_mode()
+        return results
+
+    def _answer(self, results: Sequence[PGresult]) -> Answer:
+        """Read what a command gave: one result, or its rows one by one.
+
+        libpq goes on to give rows one by one after a stream on this connection.
+
+        Raises:
+            psycopg.Error: it is that of a failure.
+        """
+        rows: list[Row] = []
+        for result in results:
+            status = result.status
+            if status in _FAILED:
+                raise psycopg.errors.error_from_result(result, self._transformer.encoding)
+            if status in _ROWS:
+                self._transformer.set_pgresult(result)
+                rows += self._transformer.load_rows(0, result.ntuples, tuple)
+        said = results[-1].command_status
+        return Answer(rows, results[-1].command_tuples or 0, said.decode() if said else "")
+
+
+def _conversation(
+    pgconn: PGconn, commands: Sequence[Callable[[], None]]
+) -> Generator[Any, Any, list[list[PGresult]]]:
+    """Send commands, and wait until each of them has been answered."""
+    for command in commands:  # libpq keeps what the network does not take yet
+        command()
+    pgconn.pipeline_sync()
+    yield from generators.send(pgconn)
+    results = []
+    for _ in commands:
+        results.append((yield from generators.fetch_many(pgconn)))
+    yield from generators.fetch_many(pgconn)  # that of the end
+    return results
+
+
+def _fit(types: Sequence[int], prepared: Sequence[int]) -> bool:
+    """Tell whether values of some types can be sent to a statement that has been prepared."""
+    if types == prepared:
+        return True
+    return all(one in (_ANY, other) for one, other in zip(types, prepared, strict=True))
+
+
+def _merged(types: Sequence[int], there: _Prepared | None) -> tuple[int, ...]:
+    """Give the types for a statement that both these values and those before can be sent to."""
+    if there is None:
+        return tuple(types)
+    return tuple(one or other for one, other in zip(types, there.types, strict=True))

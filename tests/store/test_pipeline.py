@@ -1,0 +1,95 @@
+"""Statements that travel together: prepared once, answered in order, and failing as one."""
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import psycopg
+import pytest
+
+from databases import Cluster
+from dialoguedb.store.postgres.pipeline import Pipeline
+from dialoguedb.store.postgres.pool import Address, Connection, connect
+from dialoguedb.store.postgres.session import BEGIN_READ, Session
+
+_NAMES = "SELECT statement, custom_plans + generic_plans FROM pg_prepared_statements"
+
+
+@pytest.fixture(scope="module")
+def database(cluster: Cluster) -> Iterator[str]:
+    """A database with nothing in it."""
+    address = cluster.new_database("bare")
+    yield address
+    cluster.drop(address)
+
+
+@pytest.fixture
+def connection(database: str) -> Iterator[Connection]:
+    """A connection of its own."""
+    with closing(connect(Address.of(database))) as made:
+        yield made
+
+
+def test_answers_come_in_the_order_of_the_statements(connection: Connection) -> None:
+    sent = [("SELECT $1 + 1", (number,)) for number in range(50)]
+    assert [one.rows for one in Pipeline(connection).run(sent)] == [[(n + 1,)] for n in range(50)]
+
+
+def test_a_statement_is_prepared_once(connection: Connection) -> None:
+    pipeline = Pipeline(connection)
+    for number in range(4):
+        pipeline.run([("SELECT CAST($1 AS bigint) AS kept", (number,))])
+    pipeline.run([("SELECT CAST($1 AS bigint) AS once", (1,))], prepared=False)
+    plans = dict(pipeline.run([(_NAMES, ())])[0].rows)
+    assert plans == {"SELECT CAST($1 AS bigint) AS kept": 4, _NAMES: 1}
+
+
+def test_a_value_may_be_missing_at_first_and_of_a_type_later(connection: Connection) -> None:
+    pipeline = Pipeline(connection)
+    sql = "SELECT CAST($1 AS bigint), CAST($2 AS text)"
+    for values in ((None, "a"), (1, None), (None, None), (2**40, "b"), (3, "c")):
+        assert pipeline.run([(sql, values)])[0].rows == [values]
+    names = pipeline.run([(_NAMES, ())])[0].rows
+    assert sum(statement == sql for statement, _ in names) <= 2
+
+
+def test_what_follows_a_failure_is_not_run_and_the_connection_goes_on(
+    connection: Connection,
+) -> None:
+    pipeline = Pipeline(connection)
+    pipeline.run([("CREATE TEMPORARY TABLE kept (number bigint)", ())])
+    insert = "INSERT INTO kept VALUES ($1)"
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        pipeline.run([(insert, (1,)), ("SELECT 1 / $1", (0,)), (insert, (2,))])
+    for _ in range(2):  # what was to be prepared with the failure is prepared now
+        assert pipeline.run([("SELECT 8 / $1", (2,))])[0].rows == [(4,)]
+    assert pipeline.run([(insert, (3,)), (insert, (4,))])[1].changed == 1
+    assert pipeline.run([("SELECT number FROM kept", ())])[0].rows == [(3,), (4,)]
+
+
+def test_answers_longer_than_what_the_network_takes_do_not_block_what_is_sent(
+    connection: Connection,
+) -> None:
+    long = "x" * 2_000_000
+    sent = [("SELECT repeat($1, 2)", (long,))] * 12
+    assert {len(one.rows[0][0]) for one in Pipeline(connection).run(sent)} == {4_000_000}
+
+
+def test_a_server_that_ends_the_connection_is_told_as_gone(connection: Connection) -> None:
+    pipeline = Pipeline(connection)
+    with pytest.raises(psycopg.OperationalError):
+        pipeline.run([("SELECT pg_terminate_backend(pg_backend_pid())", ()), ("SELECT 1", ())])
+    with pytest.raises(psycopg.OperationalError):
+        pipeline.run([("SELECT 1", ())])
+    assert connection.closed
+
+
+def test_after_a_stream_rows_come_together_again(connection: Connection) -> None:
+    session = Session(connection)
+    numbers = "SELECT generate_series(1, :last)"
+    for wanted in (3, 40):
+        session.begin(BEGIN_READ)
+        stream = session.stream(numbers, {"last": 40}, many=True)
+        assert [next(stream)[0] for _ in range(wanted)] == list(range(1, wanted + 1))
+        stream.close()
+        assert len(session.all(numbers, {"last": 7})) == 7
+        session.undo()

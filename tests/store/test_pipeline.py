@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from databases import Cluster
-from dialoguedb.store.postgres.pipeline import Pipeline
+from dialoguedb.store.postgres.pipeline import Pipeline, Sent
 from dialoguedb.store.postgres.pool import Address, Connection, connect
 from dialoguedb.store.postgres.session import BEGIN_READ, Session
 
@@ -30,16 +30,16 @@ def connection(database: str) -> Iterator[Connection]:
 
 
 def test_answers_come_in_the_order_of_the_statements(connection: Connection) -> None:
-    sent = [("SELECT $1 + 1", (number,)) for number in range(50)]
+    sent = [Sent("SELECT $1 + 1", (number,)) for number in range(50)]
     assert [one.rows for one in Pipeline(connection).run(sent)] == [[(n + 1,)] for n in range(50)]
 
 
 def test_a_statement_is_prepared_once(connection: Connection) -> None:
     pipeline = Pipeline(connection)
     for number in range(4):
-        pipeline.run([("SELECT CAST($1 AS bigint) AS kept", (number,))])
-    pipeline.run([("SELECT CAST($1 AS bigint) AS once", (1,))], prepared=False)
-    plans = dict(pipeline.run([(_NAMES, ())])[0].rows)
+        pipeline.run([Sent("SELECT CAST($1 AS bigint) AS kept", (number,))])
+    pipeline.run([Sent("SELECT CAST($1 AS bigint) AS once", (1,), prepared=False)])
+    plans = dict(pipeline.run([Sent(_NAMES)])[0].rows)
     assert plans == {"SELECT CAST($1 AS bigint) AS kept": 4, _NAMES: 1}
 
 
@@ -47,8 +47,8 @@ def test_a_value_may_be_missing_at_first_and_of_a_type_later(connection: Connect
     pipeline = Pipeline(connection)
     sql = "SELECT CAST($1 AS bigint), CAST($2 AS text)"
     for values in ((None, "a"), (1, None), (None, None), (2**40, "b"), (3, "c")):
-        assert pipeline.run([(sql, values)])[0].rows == [values]
-    names = pipeline.run([(_NAMES, ())])[0].rows
+        assert pipeline.run([Sent(sql, values)])[0].rows == [values]
+    names = pipeline.run([Sent(_NAMES)])[0].rows
     assert sum(statement == sql for statement, _ in names) <= 2
 
 
@@ -56,30 +56,30 @@ def test_what_follows_a_failure_is_not_run_and_the_connection_goes_on(
     connection: Connection,
 ) -> None:
     pipeline = Pipeline(connection)
-    pipeline.run([("CREATE TEMPORARY TABLE kept (number bigint)", ())])
+    pipeline.run([Sent("CREATE TEMPORARY TABLE kept (number bigint)")])
     insert = "INSERT INTO kept VALUES ($1)"
     with pytest.raises(psycopg.errors.DivisionByZero):
-        pipeline.run([(insert, (1,)), ("SELECT 1 / $1", (0,)), (insert, (2,))])
+        pipeline.run([Sent(insert, (1,)), Sent("SELECT 1 / $1", (0,)), Sent(insert, (2,))])
     for _ in range(2):  # what was to be prepared with the failure is prepared now
-        assert pipeline.run([("SELECT 8 / $1", (2,))])[0].rows == [(4,)]
-    assert pipeline.run([(insert, (3,)), (insert, (4,))])[1].changed == 1
-    assert pipeline.run([("SELECT number FROM kept", ())])[0].rows == [(3,), (4,)]
+        assert pipeline.run([Sent("SELECT 8 / $1", (2,))])[0].rows == [(4,)]
+    assert pipeline.run([Sent(insert, (3,)), Sent(insert, (4,))])[1].changed == 1
+    assert pipeline.run([Sent("SELECT number FROM kept")])[0].rows == [(3,), (4,)]
 
 
 def test_answers_longer_than_what_the_network_takes_do_not_block_what_is_sent(
     connection: Connection,
 ) -> None:
     long = "x" * 2_000_000
-    sent = [("SELECT repeat($1, 2)", (long,))] * 12
+    sent = [Sent("SELECT repeat($1, 2)", (long,))] * 12
     assert {len(one.rows[0][0]) for one in Pipeline(connection).run(sent)} == {4_000_000}
 
 
 def test_a_server_that_ends_the_connection_is_told_as_gone(connection: Connection) -> None:
     pipeline = Pipeline(connection)
     with pytest.raises(psycopg.OperationalError):
-        pipeline.run([("SELECT pg_terminate_backend(pg_backend_pid())", ()), ("SELECT 1", ())])
+        pipeline.run([Sent("SELECT pg_terminate_backend(pg_backend_pid())"), Sent("SELECT 1")])
     with pytest.raises(psycopg.OperationalError):
-        pipeline.run([("SELECT 1", ())])
+        pipeline.run([Sent("SELECT 1")])
     assert connection.closed
 
 

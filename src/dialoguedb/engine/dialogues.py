@@ -138,13 +138,15 @@ def _struct(tx: ReadTx, row: Stored) -> Dialogue:
     return stored.struct_of(row, tx.scope.project_id, tx.scope.namespace)
 
 
-def _with_first_messages(tx: ReadTx, caller: Caller, row: Stored) -> Dialogue:
+def _with_first_messages(tx: ReadTx, caller: Caller, dialogue_id: str) -> Dialogue:
     """Give a dialogue with its first messages, and the cursor for the rest (4.1, 5.3)."""
-    dialogue = _struct(tx, row)
     cursor = pages.first(
-        caller, "messages", order="asc", namespace=tx.scope.namespace, parent=row.id
+        caller, "messages", order="asc", namespace=tx.scope.namespace, parent=dialogue_id
     )
-    page = messages.page_of(tx, pages.Question(cursor, FIRST_MESSAGES))
+    first = pages.Question(cursor, FIRST_MESSAGES)
+    tx.foresee([stored.asking(dialogue_id), messages.asking_page(first)])
+    dialogue = _struct(tx, _stored(tx, dialogue_id))
+    page = messages.page_of(tx, first)
     dialogue.messages = page.items
     dialogue.messages_next = UNSET if page.next is None else page.next
     return dialogue
@@ -165,7 +167,7 @@ def get(caller: Caller, request: NameDialogue) -> Task[Dialogue]:
     """Get a dialogue with its state and first messages (5.3)."""
 
     def work(tx: ReadTx) -> Dialogue:
-        return _with_first_messages(tx, caller, _stored(tx, str(request.id)))
+        return _with_first_messages(tx, caller, str(request.id))
 
     return Task(Scope(caller.project_id, request.namespace), work)
 
@@ -306,7 +308,7 @@ def act(caller: Caller, request: ActOnDialogue) -> Task[Dialogue | Replayed]:
             "unarchive": row._replace(archived=None),
         }[str(request.action)]
         _store(tx, row, after, row.state)
-        return _with_first_messages(tx, caller, _stored(tx, row.id))
+        return _with_first_messages(tx, caller, row.id)
 
     whole = once(
         "dialogues.act",
@@ -314,7 +316,7 @@ def act(caller: Caller, request: ActOnDialogue) -> Task[Dialogue | Replayed]:
         request,
         work,
         made=lambda dialogue: dialogue.id,
-        rebuild=lambda tx, made: _with_first_messages(tx, caller, _stored(tx, made)),
+        rebuild=lambda tx, made: _with_first_messages(tx, caller, made),
     )
     return Task(Scope(caller.project_id, request.namespace), whole)
 

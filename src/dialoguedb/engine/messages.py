@@ -34,7 +34,7 @@ from dialoguedb.search.indexer import words_of
 from dialoguedb.store import changes, claims, dialogues
 from dialoguedb.store import messages as stored
 from dialoguedb.store.messages import Draft, Place, StoredMessage
-from dialoguedb.store.protocol import ReadTx, Scope, WriteTx
+from dialoguedb.store.protocol import Param, ReadTx, Scope, WriteTx
 
 #: Characters of content from which on it is analysed before the transaction: others write then.
 LONG_TEXT = 65_536
@@ -150,7 +150,7 @@ def create(caller: Caller, request: CreateMessage) -> Task[Message | Replayed]:
         made=lambda message: [message.id, message.sequence],
         rebuild=_made,
     )
-    return Task(Scope(caller.project_id, request.namespace), whole)
+    return Task(Scope(caller.project_id, request.namespace), whole, apart=dialogue_id)
 
 
 def create_batch(caller: Caller, request: CreateMessages) -> Task[list[Message] | Replayed]:
@@ -170,7 +170,7 @@ def create_batch(caller: Caller, request: CreateMessages) -> Task[list[Message] 
         made=lambda messages: [[message.id, message.sequence] for message in messages],
         rebuild=lambda tx, made: [_made(tx, one) for one in made],
     )
-    return Task(Scope(caller.project_id, request.namespace), whole)
+    return Task(Scope(caller.project_id, request.namespace), whole, apart=dialogue_id)
 
 
 def _made(tx: ReadTx, made: tuple[str, int]) -> Message:
@@ -200,6 +200,11 @@ def list_(caller: Caller, request: ListMessages) -> Task[MessagePage]:
         return page
 
     return Task(Scope(caller.project_id, asked.cursor.namespace), work)
+
+
+def asking_page(asked: pages.Question) -> tuple[str, dict[str, Param]]:
+    """Give what `page_of` asks for, to be foreseen."""
+    return stored.asking_page(asked.cursor.parent, asked.cursor.order, **asked.window)
 
 
 def page_of(tx: ReadTx, asked: pages.Question) -> MessagePage:

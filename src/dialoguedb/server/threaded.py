@@ -68,15 +68,15 @@ class ThreadedCarrier:
         """See `Carrier`."""
         return await self._hop(lambda _: act())
 
-    async def _hop(self, act: Act[T]) -> T:
-        """Run something short in a thread.
+    async def _hop(self, act: Act[T], questions: Sequence[Question[Any]] = ()) -> T:
+        """Run something short in a thread; `questions`: what it asks its sight for.
 
         Raises:
             ServiceUnavailable: it takes longer than it may.
         """
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await self._readers.submit(act)
+                return await self._readers.submit(act, questions)
         except TimeoutError:
             raise ServiceUnavailable("The database did not answer in time; try again") from None
 
@@ -110,7 +110,7 @@ class ThreadedCarrier:
     ) -> T:
         """See `Carrier`; one hop does all, if the task is short."""
         long, found = await self._hop(
-            partial(self._look_up_and_read, question, prepare, given, after)
+            partial(self._look_up_and_read, question, prepare, given, after), [question]
         )
         return found if long is None else await self.apart(self._read, long, after)
 
@@ -133,7 +133,7 @@ class ThreadedCarrier:
     async def write(self, task: Task[T], *, short: bool = True) -> T:
         """See `Carrier`."""
         future: asyncio.Future[T] = self._loop.create_future()
-        self._writes.append(Job(task.scope, task.work, future, self._done))
+        self._writes.append(Job(task.scope, task.work, future, self._done, task.apart))
         self._begin_turn()
         if not (short and task.short):
             return await future
@@ -171,7 +171,9 @@ class ThreadedCarrier:
         questions = [question for question, _ in asked.values()]
         futures = [future for _, future in asked.values()]
         try:
-            found = await self._hop(lambda sight: [sight.answer(one) for one in questions])
+            found = await self._hop(
+                lambda sight: [sight.answer(one) for one in questions], questions
+            )
         except Exception as error:  # noqa: BLE001 - it belongs to those who wait for an answer
             settle([Outcome(future, None, error) for future in futures])
         else:

@@ -10,7 +10,7 @@ from dialoguedb.models.dialogues import Dialogue
 from dialoguedb.models.documents import EMPTY_OBJECT
 from dialoguedb.models.fields import Status
 from dialoguedb.models.times import text_of
-from dialoguedb.store.protocol import ReadTx, Row, WriteTx
+from dialoguedb.store.protocol import Param, ReadTx, Row, WriteTx
 
 
 class Stored(NamedTuple):
@@ -108,6 +108,11 @@ def struct_of(row: Stored, project_id: str, namespace: str) -> Dialogue:
 
 def _stamp(ms: int | None) -> str | UnsetType:
     return UNSET if ms is None else text_of(ms)
+
+
+def asking(dialogue_id: str) -> tuple[str, dict[str, Param]]:
+    """Give what `get` asks for, to be foreseen."""
+    return "dialogues_get", {"id": dialogue_id}
 
 
 def get(tx: ReadTx, dialogue_id: str) -> Stored | None:

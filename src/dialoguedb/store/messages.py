@@ -158,6 +158,13 @@ def delete_of_dialogue(tx: WriteTx, dialogue_id: str) -> list[tuple[str, int]]:
     return [(message_id, sequence) for _, message_id, sequence in gone]
 
 
+def asking_page(
+    dialogue_id: str, order: str, *, limit: int, **window: Any
+) -> tuple[str, dict[str, Any]]:
+    """Give what `page` asks for, to be foreseen."""
+    return f"messages_list_{order}", {"dialogue_id": dialogue_id, "limit": limit + 1, **window}
+
+
 def page(tx: ReadTx, dialogue_id: str, order: str, **window: Any) -> tuple[list[Row], bool]:
     """Give the rows of a page by (created, sequence), and whether there are more."""
     return tx.page(f"messages_list_{order}", texts=(7, 10), dialogue_id=dialogue_id, **window)

@@ -78,6 +78,14 @@ class ReadTx(Protocol):
             ReadTooLong: the page passes the bytes that this read was allowed.
         """
 
+    def foresee(self, asked: Sequence[tuple[str, dict[str, Param]]]) -> None:
+        """Say what will be asked next; where statements wait for a network, it is asked at once.
+
+        Args:
+            asked: statements over user data, with the parameters that they will have; of a page
+                `limit` is one more than its items.
+        """
+
     def search(self, query: Query) -> list[Hit]:
         """Find resources of the space, or of the project, the best first.
 
@@ -123,6 +131,9 @@ class WriteTx(ReadTx, Protocol):
 
 
 ReadWork = Callable[[ReadTx], T]
+#: Waits until a file descriptor can be read (1), written (2) or either (3), or so many seconds have
+#: passed; gives what it is ready for, 0 for nothing. It may let other code run meanwhile.
+WaitFor = Callable[[int, int, float], int]
 WriteWork = Callable[[WriteTx], T]
 
 
@@ -147,12 +158,15 @@ class Job(NamedTuple):
             its transaction.
         token: comes back with the outcome.
         resolver: told the outcome, with those of the same commit.
+        apart: what of its space it changes, such as a dialogue. Works with different ones may run
+            side by side; one with None is run before or after all others of its space.
     """
 
     scope: Reach
     work: WriteWork[Any]
     token: Any
     resolver: Resolver
+    apart: str | None = None
 
 
 class SearchStanding(NamedTuple):
@@ -167,6 +181,15 @@ class Snapshot(Protocol):
 
     def read(self, scope: Reach, work: ReadWork[T]) -> T:
         """Run a work on it; see `Store.read`."""
+
+    def side_by_side(self, acts: Sequence[Callable[[], T]]) -> list[T]:
+        """Run acts that read from it; where statements wait for a network, they wait together.
+
+        Args:
+            acts: independent of each other. Each may be broken off, and be run again alone.
+        Raises:
+            Exception: what the first of them that fails raises; the others are broken off.
+        """
 
     def close(self) -> None:
         """Let go of it."""
@@ -213,6 +236,13 @@ class Store(Protocol):
 
         Args:
             most_bytes: a page that grows beyond this ends its read with `ReadTooLong`.
+        """
+
+    def snapshot_at_once(self, wait: WaitFor) -> Snapshot | None:
+        """Take a snapshot where nobody may wait; None if it cannot be had without.
+
+        Args:
+            wait: how its reads wait for the network.
         """
 
     def write(self, scope: Reach, work: WriteWork[T]) -> T:

@@ -81,6 +81,10 @@ class BoundTx(ABC):
         """See `protocol.WriteTx`."""
 
     @abstractmethod
+    def foresee(self, asked: Sequence[tuple[str, dict[str, Param]]]) -> None:
+        """See `protocol.ReadTx`."""
+
+    @abstractmethod
     def search(self, query: Query) -> list[Hit]:
         """See `protocol.ReadTx`."""
 

@@ -19,13 +19,24 @@ from psycopg.pq.abc import PGconn, PGresult
 
 from dialoguedb.store.protocol import Row
 
-#: A statement with `$1`, and its parameters.
-Sent = tuple[str, Sequence[Any]]
-
 _FAILED = (ExecStatus.FATAL_ERROR, ExecStatus.BAD_RESPONSE)
 _ROWS = (ExecStatus.TUPLES_OK, ExecStatus.SINGLE_TUPLE, ExecStatus.TUPLES_CHUNK)
 #: The type of a value that says nothing of its type, such as None.
 _ANY = 0
+
+
+class Sent(NamedTuple):
+    """A statement that is to be run.
+
+    Attributes:
+        sql: with `$1`.
+        params: its parameters.
+        prepared: whether the server keeps it; else it is planned for these values alone.
+    """
+
+    sql: str
+    params: Sequence[Any] = ()
+    prepared: bool = True
 
 
 class Answer(NamedTuple):
@@ -63,42 +74,47 @@ class Pipeline:
         self._transformer: Transformer = NewTransformer(connection)
         self._prepared: dict[str, _Prepared] = {}
         self._names = 0
+        #: Which of the statements that were run last has failed; None for none of them.
+        self.failed: int | None = None
 
-    def run(self, sent: Sequence[Sent], *, prepared: bool = True) -> list[Answer]:
+    def run(self, sent: Sequence[Sent]) -> list[Answer]:
         """Run statements in their order and give what each of them gave.
 
         Args:
             sent: the statements. One of them that fails ends it: those after it are not run.
-            prepared: whether the server keeps them; else each is planned for its values alone.
         Raises:
             psycopg.Error: one of them has failed, or the connection is lost.
         """
+        self.failed = None
         # Fails as psycopg does where the connection has been closed.
         self._connection._check_connection_ok()
         commands: list[Callable[[], None]] = []
-        #: Whether an answer is that of a statement, and not of its preparation.
-        wanted: list[bool] = []
-        known = dict(self._prepared) if prepared else None
-        for sql, params in sent:
-            before = len(commands)
-            commands += self._commands(sql, params, known)
-            wanted += [False] * (len(commands) - before - 1) + [True]
-        results = self._exchange(commands)
-        answers = [self._answer(each) for each in results]
-        if known is not None:
-            self._prepared = known
-        return [answer for answer, wants in zip(answers, wanted, strict=True) if wants]
+        #: The statement that each command is for, and whether its answer is that of the statement.
+        meant: list[tuple[int, bool]] = []
+        known = dict(self._prepared)
+        for place, one in enumerate(sent):
+            made = self._commands(one, known)
+            commands += made
+            meant += [(place, command is made[-1]) for command in made]
+        answers = []
+        for (place, wanted), results in zip(meant, self._exchange(commands), strict=True):
+            self.failed = place
+            answer = self._answer(results)
+            if wanted:
+                answers.append(answer)
+        self.failed = None
+        self._prepared = known
+        return answers
 
-    def _commands(
-        self, sql: str, params: Sequence[Any], known: dict[str, _Prepared] | None
-    ) -> list[Callable[[], None]]:
+    def _commands(self, sent: Sent, known: dict[str, _Prepared]) -> list[Callable[[], None]]:
         """Give what is to be told libpq for a statement; `known` is to hold what it prepares."""
+        sql, params, prepared = sent
         transformer, pgconn = self._transformer, self._connection.pgconn
         values = transformer.dump_sequence(params, [PyFormat.AUTO] * len(params))
         types, formats = transformer.types or (), transformer.formats
         if not params:
             types, formats = (), None
-        if known is None:
+        if not prepared:
             query = sql.encode()
             return [partial(pgconn.send_query_params, query, values, types, formats, Format.BINARY)]
         there = known.get(sql)
@@ -133,8 +149,10 @@ class Pipeline:
         libpq goes on to give rows one by one after a stream on this connection.
 
         Raises:
-            psycopg.Error: it is that of a failure.
+            psycopg.Error: it is that of a failure, or there is none: the connection is lost.
         """
+        if not results:
+            raise psycopg.OperationalError("the connection was lost before the answer came")
         rows: list[Row] = []
         for result in results:
             status = result.status

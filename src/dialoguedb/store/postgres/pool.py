@@ -15,12 +15,15 @@ from dialoguedb.errors import ServiceUnavailable, StoreError
 from dialoguedb.runtime import monotonic_s
 from dialoguedb.store.postgres.failing import SilentError
 from dialoguedb.store.postgres.session import Session, adapters
+from dialoguedb.store.protocol import WaitFor
 
 SCHEMES = ("postgresql://", "postgres://")
 #: Where the tables are.
 SCHEMA = "dialoguedb"
 #: How long a new connection may take, seconds; for each host of several.
 CONNECT_S = 3
+#: How often a wait without a limit looks, seconds.
+_LOOK_S = 60.0
 #: How much longer an answer is waited for than the server may take: what it says is more exact.
 _GRACE_S = 1.0
 #: A peer that has vanished is noticed by both sides: asked after so many seconds without a word,
@@ -98,6 +101,7 @@ class Connection(psycopg.Connection[tuple[object, ...]]):
             away, and is left only for a server that has taken over: each that is left stays open
             on the server, and the next one would wait there likewise.
         address: where to look for that server.
+        waiting: how to wait for the server; None where the thread may.
         used_s: when it was last given back to its pool.
     """
 
@@ -106,6 +110,7 @@ class Connection(psycopg.Connection[tuple[object, ...]]):
     committing = False
     used_s = 0.0
     address: "Address | None" = None
+    waiting: WaitFor | None = None
 
     def wait(self, gen: Generator[Any, Any, T], *args: Any, **options: Any) -> T:
         """Run what waits for the server.
@@ -113,7 +118,10 @@ class Connection(psycopg.Connection[tuple[object, ...]]):
         Raises:
             SilentError: it has not answered in time; the connection is closed.
         """
-        return super().wait(self._limited(gen) if self.limit_s else gen, *args, **options)
+        limited = self._limited(gen) if self.limit_s else gen
+        if self.waiting is None:
+            return super().wait(limited, *args, **options)
+        return _waited(limited, self.pgconn.socket, self.waiting, self.limit_s or _LOOK_S)
 
     def _limited(self, gen: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
         until_s = monotonic_s() + self.limit_s
@@ -167,6 +175,17 @@ class Connection(psycopg.Connection[tuple[object, ...]]):
             self.pgconn.consume_input()
             self.pgconn.consume_input()
         return self.pgconn.status == ConnStatus.OK
+
+
+def _waited(gen: Generator[Any, Any, T], fd: int, wait: WaitFor, timeout_s: float) -> T:
+    """Run what waits for the server, and wait in the way that is given."""
+    try:
+        wanted = next(gen)
+        while True:
+            wanted = gen.send(wait(fd, wanted, timeout_s))
+    except StopIteration as end:
+        result: T = end.value
+        return result
 
 
 #: Of addresses with several hosts, the one that has taken writes last. It comes first: hosts that
@@ -340,6 +359,18 @@ class Pool:
         except BaseException:
             self._places.give_back()
             raise
+
+    def take_idle(self) -> Session | None:
+        """Take a connection if one is at hand; else None. It must be given back."""
+        if not self._free or not self._places.take(0):
+            return None
+        with suppress(IndexError):
+            session = self._free.pop()
+            if session.usable and self._is_good(connection_of(session)):
+                return session
+            session.close()
+        self._places.give_back()
+        return None
 
     def another(self) -> Session:
         """Make a connection in the place of one that is lost.

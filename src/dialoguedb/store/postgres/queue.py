@@ -60,13 +60,13 @@ class Queue:
 
 def _statements(batch: _Batch) -> list[Sent]:
     if batch.statement.values is None or len(batch.sets) == 1:
-        return [(batch.statement.sql, params) for params in batch.sets]
+        return [Sent(batch.statement.sql, params) for params in batch.sets]
     sent: list[Sent] = []
     start = 0
     for size in _SIZES:
         while len(batch.sets) - start >= size:
             rows = batch.sets[start : start + size]
             flat = [value for row in rows for value in row]
-            sent.append((with_rows(batch.statement, size), flat))
+            sent.append(Sent(with_rows(batch.statement, size), flat))
             start += size
     return sent

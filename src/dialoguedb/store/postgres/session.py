@@ -1,8 +1,10 @@
 """A connection to PostgreSQL that is used again and again."""
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+import bisect
+import itertools
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import RawCursor
@@ -14,7 +16,10 @@ from psycopg.types.numeric import Int8Dumper
 from dialoguedb.store import statements
 from dialoguedb.store.postgres.pipeline import Answer, Pipeline, Sent
 from dialoguedb.store.postgres.queue import Queue
+from dialoguedb.store.postgres.together import Asked, FailedError, Together
 from dialoguedb.store.protocol import Param, Row
+
+T = TypeVar("T")
 
 #: A write sees one state, and fails when what it changes has changed since: it is run again.
 BEGIN_WRITE = "BEGIN ISOLATION LEVEL REPEATABLE READ"
@@ -59,7 +64,7 @@ class Session:
     somebody needs now goes with what does.
     """
 
-    __slots__ = ("_begin", "_pipeline", "_queue", "connection", "secured")
+    __slots__ = ("_begin", "_pipeline", "_queue", "_together", "connection", "secured")
 
     def __init__(
         self, connection: "psycopg.Connection[Any]", *, secured: str | None = None
@@ -75,6 +80,7 @@ class Session:
         self._begin: str | None = None
         self._queue = Queue()
         self._pipeline = Pipeline(connection)
+        self._together: Together | None = None
 
     # ── what waits ───────────────────────────────────────────────────────────────────────────
 
@@ -95,7 +101,7 @@ class Session:
     def flush(self) -> None:
         """Run what waits."""
         if self._queue or self._begin:
-            self._together(())
+            self._ask(())
 
     # ── row-level security ───────────────────────────────────────────────────────────────────
 
@@ -152,14 +158,14 @@ class Session:
         sent = []
         for statement, params in asked:
             found = statements.numbered(statements.load("postgres")[statement].sql)
-            sent.append((found.sql, [params[name] for name in found.names]))
-        return [answer.rows for answer in self._together(sent)]
+            sent.append(Sent(found.sql, [params[name] for name in found.names]))
+        return [answer.rows for answer in self._ask(sent)]
 
     def many(self, sql: str, sets: Sequence[Mapping[str, Any]]) -> list[Row]:
         """Run a statement once for each set of parameters and give all its rows."""
         found = statements.numbered(sql)
-        sent = [(found.sql, [params[name] for name in found.names]) for params in sets]
-        return [row for answer in self._together(sent) for row in answer.rows]
+        sent = [Sent(found.sql, [params[name] for name in found.names]) for params in sets]
+        return [row for answer in self._ask(sent) for row in answer.rows]
 
     def search_all(self, asked: Sequence[tuple[str, Mapping[str, Any]]]) -> list[list[Row]]:
         """Run statements that are planned for these values only, at once; give the rows of each."""
@@ -167,25 +173,60 @@ class Session:
         sent = []
         for sql, params in asked:
             found = statements.numbered(sql)
-            sent.append((found.sql, [params[name] for name in found.names]))
-        return [answer.rows for answer in self._together(sent, prepared=False)]
+            sent.append(Sent(found.sql, [params[name] for name in found.names], prepared=False))
+        return [answer.rows for answer in self._ask(sent)]
 
     def _run(self, found: statements.Numbered, params: Mapping[str, Any]) -> Answer:
-        values = [params[name] for name in found.names]
-        overtakes = not self._queue.touches(found.tables)
-        return self._together([(found.sql, values)], overtaking=overtakes)[-1]
+        sent = Sent(found.sql, [params[name] for name in found.names])
+        return self._ask([sent], overtaking=not self._queue.touches(found.tables))[-1]
 
-    def _together(
-        self, asked: Sequence[Sent], *, overtaking: bool = False, prepared: bool = True
-    ) -> list[Answer]:
+    def _ask(self, sent: Sequence[Sent], *, overtaking: bool = False) -> list[Answer]:
         """Send what waits and what is asked at once; give the answers to what is asked."""
-        sent: list[Sent] = [] if self._begin is None else [(self._begin, ())]
+        asked = Asked(sent, overtaking)
+        if self._together is not None and self._together.is_act:
+            return self._together.ask(asked)
+        try:
+            return self._send([asked])[0]
+        except FailedError as failed:
+            assert failed.__cause__ is not None
+            raise failed.__cause__ from None
+
+    def _send(self, asked: Sequence[Asked]) -> list[list[Answer]]:
+        """Send what waits and what several ask for at once; give the answers to each.
+
+        Raises:
+            FailedError: a statement has failed.
+        """
+        sent: list[Sent] = [] if self._begin is None else [Sent(self._begin)]
         self._begin = None
-        if not overtaking:
+        if not all(one.overtaking for one in asked):
             sent += self._queue.take()
-        before = len(sent)
-        sent += asked
-        return self._pipeline.run(sent, prepared=prepared)[before:]
+        starts = [len(sent)]
+        for one in asked:
+            sent += one.sent
+            starts.append(len(sent))
+        try:
+            answers = self._pipeline.run(sent)
+        except psycopg.Error as error:
+            raise FailedError(_asker(self._pipeline.failed, starts)) from error
+        return [answers[start:end] for start, end in itertools.pairwise(starts)]
+
+    def side_by_side(self, acts: Sequence[Callable[[], T]]) -> list[T]:
+        """Run acts that read and write by this session; what they ask for travels together.
+
+        An act must not rely on another one: each goes on whenever its answers are there. Row-level
+        security is told one space at a time; then they run one after the other.
+
+        Raises:
+            Exception: what the first that fails raises; the others may be half done.
+        """
+        if len(acts) == 1 or self.secured is not None:
+            return [act() for act in acts]
+        self._together = Together(self._send)
+        try:
+            return self._together.run(acts)
+        finally:
+            self._together = None
 
     def stream(
         self, sql: str, params: Mapping[str, Param], *, many: bool
@@ -216,10 +257,10 @@ class Session:
         Raises:
             psycopg.Error: it has not been committed, or nobody can say.
         """
-        asked: list[Sent] = [("COMMIT", ())]
+        asked = [Sent("COMMIT")]
         if tell_position:
-            asked.append((statements.load("postgres")["position_now"].sql, ()))
-        committed, *told = self._together(asked)
+            asked.append(Sent(statements.load("postgres")["position_now"].sql))
+        committed, *told = self._ask(asked)
         if committed.status != "COMMIT":
             raise psycopg.errors.InFailedSqlTransaction(f"the commit ended with {committed.status}")
         return str(told[0].rows[0][0]) if told else None
@@ -229,7 +270,7 @@ class Session:
         self._begin = None
         self._queue.take()
         if self.connection.info.transaction_status != TransactionStatus.IDLE:
-            self._pipeline.run([("ROLLBACK", ())])
+            self._pipeline.run([Sent("ROLLBACK")])
 
     @property
     def usable(self) -> bool:
@@ -240,3 +281,10 @@ class Session:
     def close(self) -> None:
         """Close the connection."""
         self.connection.close()
+
+
+def _asker(failed: int | None, starts: Sequence[int]) -> int | None:
+    """Tell whose statement has failed; `starts`: where those of each begin, and the end."""
+    if failed is None or failed < starts[0]:
+        return None
+    return bisect.bisect_right(starts, failed) - 1

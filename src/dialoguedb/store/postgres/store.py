@@ -7,7 +7,7 @@ meanwhile is run again.
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import psycopg
@@ -18,7 +18,7 @@ from dialoguedb.runtime import Runtime
 from dialoguedb.store.embedders import Embedders, OpenEmbedder
 from dialoguedb.store.postgres.failing import SilentError, is_gone, translated, unopened
 from dialoguedb.store.postgres.index import EntryIndex, active
-from dialoguedb.store.postgres.pool import Address, Pool
+from dialoguedb.store.postgres.pool import Address, Pool, connection_of
 from dialoguedb.store.postgres.replica import ElsewhereError, Replica
 from dialoguedb.store.postgres.session import BEGIN_READ, Session
 from dialoguedb.store.postgres.settling import settle
@@ -31,6 +31,7 @@ from dialoguedb.store.protocol import (
     Scope,
     SearchStanding,
     T,
+    WaitFor,
     WriteWork,
 )
 from dialoguedb.store.slot import Slot, tell_slots
@@ -84,12 +85,17 @@ class _Snapshot:
             tx.remember_space(store.spaces)
         return work(tx)
 
+    def side_by_side(self, acts: Sequence[Callable[[], T]]) -> list[T]:
+        """See `protocol.Snapshot`."""
+        return self._session.side_by_side(acts)
+
     def close(self) -> None:
         """See `protocol.Snapshot`."""
         try:
             self._session.undo()
         except psycopg.Error:
             self._session.close()
+        connection_of(self._session).waiting = None
         self._pool.give_back(self._session)
 
 
@@ -110,6 +116,10 @@ class _Told:
             if is_gone(error):
                 self._pool.forget()
             raise translated(error) from error
+
+    def side_by_side(self, acts: Sequence[Callable[[], T]]) -> list[T]:
+        """See `protocol.Snapshot`."""
+        return self._inner.side_by_side(acts)
 
     def close(self) -> None:
         """See `protocol.Snapshot`."""
@@ -235,6 +245,16 @@ class PostgresStore:
     def snapshot(self, *, most_bytes: int | None = None) -> _Told:
         """See `protocol.Store`."""
         return _Told(self._snapshot(most_bytes), self._pool)
+
+    def snapshot_at_once(self, wait: WaitFor) -> _Told | None:
+        """See `protocol.Store`."""
+        if self._closed or self._replica is not None:
+            return None
+        session = self._pool.take_idle()
+        if session is None:
+            return None
+        connection_of(session).waiting = wait
+        return _Told(_Snapshot(self, self._pool, session=session), self._pool)
 
     def _snapshot(self, most_bytes: int | None) -> _Snapshot:
         if self._closed:

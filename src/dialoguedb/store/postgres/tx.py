@@ -71,11 +71,25 @@ class PostgresTx(BoundTx):
 
     def _rows(self, sql: str, params: Mapping[str, Param]) -> list[Row]:
         self.wrote = self.wrote or not sql.startswith("SELECT")
-        if self._ahead:
-            known = self._ahead.pop(_asked(sql, params), None)
-            if known is not None:
-                return known
-        return self._session.all(sql, params)
+        known = self._foreseen(sql, params)
+        return self._session.all(sql, params) if known is None else known
+
+    def foresee(self, asked: Sequence[tuple[str, dict[str, Param]]]) -> None:
+        """See `protocol.ReadTx`."""
+        if self._session.secured is not None:
+            return  # it is told the space statement by statement
+        bound = []
+        for name, params in asked:
+            named = self._statements[name]
+            self._bind(named, params)
+            bound.append((named, params))
+        answers = self._session.ask_all([(named.name, params) for named, params in bound])
+        for (named, params), rows in zip(bound, answers, strict=True):
+            self._ahead[_asked(named.sql, params)] = rows
+
+    def _foreseen(self, sql: str, params: Mapping[str, Param]) -> list[Row] | None:
+        """Give the rows of a statement that has been asked ahead, once; None if it has not."""
+        return self._ahead.pop(_asked(sql, params), None) if self._ahead else None
 
     def _rows_of_many(self, sql: str, sets: Sequence[Mapping[str, Param]]) -> list[Row]:
         self.wrote = True
@@ -101,7 +115,11 @@ class PostgresTx(BoundTx):
     def _stream(
         self, sql: str, params: Mapping[str, Param], *, limit: int
     ) -> Generator[Row, None, None]:
-        return self._session.stream(sql, params, many=limit > _FEW)
+        known = self._foreseen(sql, params)
+        if known is not None:
+            yield from known
+        else:
+            yield from self._session.stream(sql, params, many=limit > _FEW)
 
     def run(self, statement: str, **params: Param) -> int:
         """See `protocol.WriteTx`."""

@@ -16,6 +16,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
+from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -280,7 +282,15 @@ class Writer:
     def _transaction(self, session: Session, jobs: Sequence[Job]) -> list[Outcome]:
         session.begin(BEGIN_WRITE)
         indexes, spaces = _known(session, jobs)
-        works = [self._work(session, job, spaces, alone=len(jobs) == 1) for job in jobs]
+        alone = len(jobs) == 1
+
+        def acted(places: Sequence[int]) -> list[tuple[PostgresTx, Outcome]]:
+            return [self._work(session, jobs[place], spaces, alone=alone) for place in places]
+
+        acts = _side_by_side(jobs)
+        made = session.side_by_side([partial(acted, places) for places in acts])
+        by_place = dict(zip(chain(*acts), chain(*made), strict=True))
+        works = [by_place[place] for place in range(len(jobs))]
         noted = [
             (tx.scope, tx.space_id, tx.notes)
             for tx, outcome in works
@@ -338,6 +348,21 @@ def _by(jobs: Sequence[Job], key: Callable[[Job], Reach]) -> list[list[Job]]:
     for job in jobs:
         parts.setdefault(key(job), []).append(job)
     return list(parts.values())
+
+
+def _side_by_side(jobs: Sequence[Job]) -> list[list[int]]:
+    """Part works into those that must follow each other; give their places.
+
+    Statements of one transaction see all that it has done before. So works that may look at the
+    same rows go on as if each were alone only if they do so one after the other.
+    """
+    if not all(isinstance(job.scope, Scope) for job in jobs):
+        return [list(range(len(jobs)))]
+    whole = {job.scope for job in jobs if job.apart is None}
+    acts: dict[tuple[Reach, str | None], list[int]] = {}
+    for place, job in enumerate(jobs):
+        acts.setdefault((job.scope, None if job.scope in whole else job.apart), []).append(place)
+    return list(acts.values())
 
 
 def _committed(session: Session) -> str | None:

@@ -28,6 +28,7 @@ from dialoguedb.store.protocol import (
     Scope,
     SearchStanding,
     T,
+    WaitFor,
     WriteWork,
 )
 from dialoguedb.store.slot import Slot, tell_slots
@@ -71,6 +72,10 @@ class _Snapshot:
             return work(tx)
         except apsw.Error as error:
             raise translated(error) from error
+
+    def side_by_side(self, acts: Sequence[Callable[[], T]]) -> list[T]:
+        """See `protocol.Snapshot`; no statement waits."""
+        return [act() for act in acts]
 
     def close(self) -> None:
         """See `protocol.Snapshot`."""
@@ -222,6 +227,10 @@ class SqliteStore:
                 if self._writing is group:
                     self._begun, self._holder = begun, 0
             self._wake.put(None)
+
+    def snapshot_at_once(self, wait: WaitFor) -> _Snapshot:
+        """See `protocol.Store`: no statement waits."""
+        return self.snapshot()
 
     def write(self, scope: Reach, work: WriteWork[T]) -> T:
         """See `protocol.Store`.

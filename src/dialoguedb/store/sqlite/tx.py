@@ -53,6 +53,9 @@ class Tx(BoundTx):
         self.all(statement, **params)
         return self._session.connection.changes()
 
+    def foresee(self, asked: Sequence[tuple[str, dict[str, Param]]]) -> None:
+        """See `protocol.ReadTx`: no statement waits."""
+
     def search(self, query: Query) -> list[Hit]:
         """See `protocol.ReadTx`."""
         if self._catalogue_only or (self._project is None and self._space == NO_SPACE):

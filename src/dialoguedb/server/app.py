@@ -18,7 +18,6 @@ from dialoguedb.server.dispatch import Dispatch, OpenDoor
 from dialoguedb.server.logs import AccessLog
 from dialoguedb.server.metrics import Metrics
 from dialoguedb.server.service import Service
-from dialoguedb.server.threaded import ThreadedCarrier
 from dialoguedb.settings import Settings
 from dialoguedb.store.protocol import Store
 
@@ -59,10 +58,13 @@ async def _publish(metrics: Metrics) -> None:
 def _carrier(settings: Settings, store: Store, loop: asyncio.AbstractEventLoop) -> Carrier:
     if store.inline:
         return InlineCarrier(store, loop)
+    # What it needs comes with an extra, and a database that is a file does without.
+    from dialoguedb.server.threaded import ThreadedCarrier  # noqa: PLC0415
+
     return ThreadedCarrier(
         store,
         loop,
-        # Half of the connections or a few less write; more threads would only wait for the others.
+        # For what the loop cannot read itself; more would only wait for each other's connections.
         threads=settings.db_connections // 2 + 1,
         timeout_s=settings.db_timeout_seconds,
         replica=settings.replica is not None,

@@ -30,8 +30,7 @@ from dialoguedb.store.postgres.session import Binary, Session
 from dialoguedb.store.postgres.tokens import (
     array_of,
     halves_of,
-    in_project,
-    in_space,
+    in_both,
     of_facets,
     of_samples,
     of_words,
@@ -218,18 +217,12 @@ class _Writing(NamedTuple):
 def tokens_of(entry: Entry, project_id: str, space_id: int) -> NDArray[np.int64]:
     """Give the tokens of an entry: of each word two in two rows, then of each facet likewise."""
     key = entry.key(space_id)
-    words, facets = of_words(entry.terms), of_facets(entry.facets)
-    samples = of_samples(key.owner, key.sequence)
-    return np.concatenate(
-        [
-            in_space(words, space_id),
-            in_project(words, project_id),
-            in_space(facets, space_id),
-            in_project(facets, project_id),
-            in_space(samples, space_id),
-            in_project(samples, project_id),
-        ]
-    )
+    kinds = [
+        of_words(entry.terms),
+        of_facets(entry.facets),
+        of_samples(key.owner, key.sequence),
+    ]
+    return in_both(kinds, space_id, project_id)
 
 
 def row_of(entry: Entry, project_id: str, space_id: int) -> dict[str, Any]:

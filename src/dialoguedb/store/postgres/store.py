@@ -276,18 +276,19 @@ class PostgresStore:
     def submit(self, jobs: Sequence[Job], *, here: bool = False) -> None:
         """See `protocol.Store`.
 
-        Works of one space always go to the same writer: it runs them one after the other, and they
-        need not wait for each other's locks.
+        All go to one writer: the larger its groups, the less each work costs. Only when something
+        long holds it up, the others take what comes, each some spaces: it waits for their locks
+        alone.
         """
         if self._closed:
             raise ServiceUnavailable("The server is shutting down")
-        count = len(self._writers)
-        if count == 1 or len(jobs) == 1:
-            self._writers[hash(jobs[0].scope) % count].take(jobs)
+        free = next((writer for writer in self._writers if not writer.held_up), None)
+        if free is not None:
+            free.take(jobs)
             return
         by_writer: dict[int, list[Job]] = {}
         for job in jobs:
-            by_writer.setdefault(hash(job.scope) % count, []).append(job)
+            by_writer.setdefault(hash(job.scope) % len(self._writers), []).append(job)
         for number, its_own in by_writer.items():
             self._writers[number].take(its_own)
 

@@ -23,6 +23,9 @@ _LEVELS = range(5, 30, 2)
 _SAMPLED = 512
 _GOLDEN = 0x9E3779B97F4A7C15
 _MASK = (1 << 64) - 1
+#: Of SplitMix64.
+_27, _30, _31 = np.uint64(27), np.uint64(30), np.uint64(31)
+_FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _ELEMENT = np.dtype([("length", ">i4"), ("value", ">i8")])
 #: An array of bigint as PostgreSQL sends it: one dimension, no NULL, the type, size and first.
 _HEAD = np.dtype(">i4")
@@ -64,20 +67,36 @@ def of_samples(owner: str, sequence: int) -> Hashes:
 
 def in_space(hashes: Hashes, space_id: int) -> NDArray[np.int64]:
     """Give the tokens of words or facets in a space."""
-    return _mixed(hashes, space_id * _GOLDEN)
+    return _mixed(hashes + _of_space(space_id))
 
 
 def in_project(hashes: Hashes, project_id: str) -> NDArray[np.int64]:
     """Give the tokens of words or facets in a project."""
-    return _mixed(hashes, _hash("p" + project_id))
+    return _mixed(hashes + _of_project(project_id))
 
 
-def _mixed(hashes: Hashes, where: int) -> NDArray[np.int64]:
-    """Mix hashes with a number so that each bit depends on all (the finish of SplitMix64)."""
-    mixed = hashes + np.uint64(where & _MASK)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    found: NDArray[np.int64] = (mixed ^ (mixed >> np.uint64(31))).view(np.int64)
+def in_both(kinds: Sequence[Hashes], space_id: int, project_id: str) -> NDArray[np.int64]:
+    """Give the tokens of each kind of hashes in a space, then in a project; all mixed at once."""
+    places = np.array([_of_space(space_id), _of_project(project_id)] * len(kinds), np.uint64)
+    counts = [len(hashes) for hashes in kinds for _ in range(2)]
+    return _mixed(
+        np.concatenate([hashes for hashes in kinds for _ in range(2)]) + places.repeat(counts)
+    )
+
+
+def _of_space(space_id: int) -> np.uint64:
+    return np.uint64(space_id * _GOLDEN & _MASK)
+
+
+def _of_project(project_id: str) -> np.uint64:
+    return np.uint64(_hash("p" + project_id))
+
+
+def _mixed(hashes: Hashes) -> NDArray[np.int64]:
+    """Mix numbers so that each bit depends on all (the finish of SplitMix64)."""
+    mixed = (hashes ^ (hashes >> _30)) * _FIRST
+    mixed = (mixed ^ (mixed >> _27)) * _SECOND
+    found: NDArray[np.int64] = (mixed ^ (mixed >> _31)).view(np.int64)
     return found
 
 

@@ -39,6 +39,8 @@ log = logging.getLogger("dialoguedb.store")
 
 #: Works in one commit at most: bounds how long the first of them waits for the others.
 MAX_GROUP = 128
+#: A group that takes longer holds others up, seconds; most take a tenth of it.
+_LONG_S = 0.05
 #: How often a group that meets others is run again, then each of its works; between two runs of a
 #: work up to so many seconds pass.
 TOGETHER, ATTEMPTS = 3, 20
@@ -123,6 +125,8 @@ class Writer:
         self._waiting: deque[tuple[float, Sequence[Job]]] = deque()
         self._bell = Bell()
         self._closed = False
+        #: Since when the group at hand has been carried out; None while there is none.
+        self._since_s: float | None = None
         #: Where the log of writes ended after its last commit.
         self.position: str | None = None
         #: How often something has been taken back because it met others.
@@ -133,6 +137,12 @@ class Writer:
             target=self._run, name=f"dialoguedb-writer-{number}", daemon=True
         )
         self._thread.start()
+
+    @property
+    def held_up(self) -> bool:
+        """Whether something long keeps it from what comes now."""
+        since_s = self._since_s
+        return since_s is not None and monotonic_s() - since_s > _LONG_S
 
     def take(self, jobs: Sequence[Job]) -> None:
         """Have works run; returns at once."""
@@ -151,8 +161,10 @@ class Writer:
     def _run(self) -> None:
         while True:
             while self._waiting:
+                self._since_s = monotonic_s()
                 for jobs in self._parted(self._gathered()):
                     self._carry_out(jobs)
+            self._since_s = None
             if self._closed:
                 return
             self._bell.wait()

@@ -1,0 +1,132 @@
+"""A group of works that run side by side: each has the outcome that it would have alone."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+
+from databases import Cluster
+from dialoguedb.engine import Caller, Task, handlers, projects
+from dialoguedb.errors import DuplicateId, PreconditionFailed
+from dialoguedb.store.opening import open_store
+from dialoguedb.store.postgres.store import PostgresStore
+from dialoguedb.store.postgres.writer import _side_by_side
+from dialoguedb.store.protocol import Job, Outcome, Scope
+from dialoguedb.store.slot import Slot, tell_slots
+from transferring import READERS
+
+
+class House(NamedTuple):
+    """A store and a project in it."""
+
+    store: PostgresStore
+    project_id: str
+
+    def task(
+        self, name: str, body: Any, *, key: str | None = None, match: int | None = None, **path: str
+    ) -> Task[Any]:
+        caller = Caller(
+            project_id=self.project_id,
+            request_id="",
+            idempotency_key=key,
+            if_match=None if match is None else frozenset((match,)),
+        )
+        sent = msgspec.json.encode(body)
+        return handlers()[name](caller, READERS[name].read(path, [], sent))
+
+    def at_once(self, tasks: list[Task[Any]]) -> list[Outcome]:
+        """Submit works together and wait for all."""
+        slots = [Slot() for _ in tasks]
+        self.store.submit(
+            [
+                Job(task.scope, task.work, slot, tell_slots, task.apart)
+                for task, slot in zip(tasks, slots, strict=True)
+            ]
+        )
+        for slot in slots:
+            if slot.outcome is None:
+                slot._told.acquire()
+        outcomes = [slot.outcome for slot in slots]
+        assert None not in outcomes
+        return [outcome for outcome in outcomes if outcome is not None]
+
+    def say(self, dialogue_id: str, namespace: str = "", **more: Any) -> Task[Any]:
+        key = more.pop("key", None)
+        body = {"dialogueId": dialogue_id, "role": "user", "content": "about a wheel"} | more
+        if namespace:
+            body["namespace"] = namespace
+        return self.task("messages.create", body, key=key)
+
+
+@pytest.fixture(scope="module")
+def store(cluster: Cluster) -> Iterator[PostgresStore]:
+    address = cluster.new_database()
+    with closing(open_store(address)) as made:
+        assert isinstance(made, PostgresStore)
+        yield made
+    cluster.drop(address)
+
+
+@pytest.fixture
+def house(store: PostgresStore, request: pytest.FixtureRequest) -> House:
+    """A fresh project with dialogues in two spaces."""
+    made = House(store, projects.create(store, request.node.name).id)
+    tasks = [made.task("dialogues.create", {"id": f"d{number}"}) for number in range(4)]
+    tasks.append(made.task("dialogues.create", {"id": "n0", "namespace": "n"}))
+    assert [outcome.error for outcome in made.at_once(tasks)] == [None] * 5
+    return made
+
+
+def test_each_dialogue_counts_its_own(house: House) -> None:
+    tasks = [house.say(f"d{number % 4}") for number in range(40)] + [house.say("n0", "n")] * 7
+    outcomes = house.at_once(tasks)
+    found = Counter((o.result.dialogue_id, o.result.sequence) for o in outcomes)
+    expected = {(f"d{number % 4}", number // 4 + 1): 1 for number in range(40)}
+    assert found == expected | {("n0", number): 1 for number in range(1, 8)}
+
+
+def test_messages_of_one_dialogue_keep_the_order_in_which_they_came(house: House) -> None:
+    tasks = [house.say(f"d{number % 4}", id=f"m-{number}") for number in range(40)]
+    sequences = [outcome.result.sequence for outcome in house.at_once(tasks)]
+    assert sequences == [number // 4 + 1 for number in range(40)]
+
+
+def test_of_two_that_change_one_version_one_is_refused(house: House) -> None:
+    tasks = [
+        house.task("dialogues.update", {"state": {"by": number}}, id="d0", match=1)
+        for number in range(6)
+    ] + [house.say("d1") for _ in range(6)]
+    errors = [type(outcome.error) for outcome in house.at_once(tasks)]
+    assert Counter(errors) == {type(None): 7, PreconditionFailed: 5}
+
+
+def test_an_id_is_taken_once_across_dialogues_and_spaces(house: House) -> None:
+    tasks = [
+        house.say("d0", id="same"),
+        house.say("d1", id="same"),
+        house.say("n0", "n", id="same"),
+        house.say("d2"),
+    ]
+    errors = [type(outcome.error) for outcome in house.at_once(tasks)]
+    assert Counter(errors) == {type(None): 2, DuplicateId: 2}
+    assert errors[-1] is type(None)
+
+
+def test_a_key_makes_one_message_also_side_by_side(house: House) -> None:
+    outcomes = house.at_once([house.say("d0", key="k") for _ in range(5)] + [house.say("d1")])
+    results = [getattr(outcome.result, "answer", outcome.result) for outcome in outcomes]
+    assert [outcome.error for outcome in outcomes] == [None] * 6
+    assert len({result.id for result in results[:5]}) == 1
+
+
+def test_what_may_meet_follows_each_other() -> None:
+    def job(namespace: str, apart: str | None) -> Job:
+        return Job(Scope("p", namespace), lambda tx: None, None, tell_slots, apart)
+
+    jobs = [job("", "a"), job("", "b"), job("", "a"), job("n", "a"), job("n", None), job("n", "b")]
+    assert _side_by_side(jobs) == [[0, 2], [1], [3, 4, 5]]
+    of_all = Job(None, lambda tx: None, None, tell_slots)
+    assert _side_by_side([*jobs, of_all]) == [[0, 1, 2, 3, 4, 5, 6]]

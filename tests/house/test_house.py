@@ -55,6 +55,32 @@ def script(name: str) -> ModuleType:
     return module
 
 
+#: Serves a file's API, and works in-process, as if no extra were installed.
+WITHOUT_EXTRAS = """
+import sys
+from importlib.abc import MetaPathFinder
+
+class Missing(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"psycopg", "greenlet", "openai", "tiktoken", "fastembed"}:
+            raise ModuleNotFoundError(f"{name} comes with an extra")
+
+sys.meta_path.insert(0, Missing())
+import asyncio, dialoguedb
+from dialoguedb.server.app import make_app
+from dialoguedb.settings import Settings
+from dialoguedb.store.opening import open_store
+
+with dialoguedb.open("chat.db") as db:
+    db.create_dialogue().save_message(role="user", content="a wheel")
+
+async def main():
+    make_app(Settings(), open_store("chat.db"))
+
+asyncio.run(main())
+"""
+
+
 def python(*arguments: str, cwd: Path = ROOT) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-B", *arguments],
@@ -144,6 +170,12 @@ def test_the_engine_loads_no_server_and_no_sqlite() -> None:
         "import sys, dialoguedb.engine, dialoguedb.wire; heavy = {'apsw', 'starlette', 'uvicorn',"
         " 'typer'} & set(sys.modules); assert not heavy, heavy",
     )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_file_is_served_without_any_extra(tmp_path: Path) -> None:
+    """What comes with an extra is loaded by those who use it."""
+    done = python("-c", WITHOUT_EXTRAS, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from dialoguedb.sdk._sync.memory import Memory
     from dialoguedb.sdk._sync.message import Message
     from dialoguedb.sdk.calls import Response
+    from dialoguedb.sdk.contexts import Context, ContextPart
     from dialoguedb.sdk.pages import AsyncPage, AsyncPages, Page
     from dialoguedb.sdk.records import MessageInput
     from dialoguedb.sdk.results import Match, SearchResult, SearchResults
@@ -44,6 +45,8 @@ _ROOMS = {
     "AsyncPage": "sdk.pages",
     "AsyncPages": "sdk.pages",
     "ClientSettings": "settings",
+    "Context": "sdk.contexts",
+    "ContextPart": "sdk.contexts",
     "Dialogue": "sdk._sync.dialogue",
     "DialogueDB": "sdk._sync.client",
     "DialogueDBError": "errors",
@@ -68,6 +71,8 @@ __all__ = [
     "AsyncPage",
     "AsyncPages",
     "ClientSettings",
+    "Context",
+    "ContextPart",
     "Dialogue",
     "DialogueDB",
     "DialogueDBError",

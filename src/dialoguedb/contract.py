@@ -6,11 +6,11 @@ is carried out by the function `verb` of `engine/room.py`; `service.*` belong to
 
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from dialoguedb import errors
 from dialoguedb.errors import DialogueDBError
-from dialoguedb.models import dialogues, memories, messages, search, transfer
+from dialoguedb.models import context, dialogues, memories, messages, search, transfer
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 #: none: a body is ignored; object: a JSON object or nothing; array: an array, or an object that
@@ -451,6 +451,30 @@ SEARCH = (
     ),
 )
 
+_CONTEXT = Operation(
+    name="context.build",
+    route=Route("POST", "/dialogue/{id}/context"),
+    summary="Put together what a model should see next, within a budget of tokens",
+    request=context.BuildContext,
+    response=context.Context,
+    required=("id",),
+    strict_query=True,
+    body="object",
+    errors=(*_VALUE_ERRORS, errors.DialogueNotFound),
+)
+CONTEXT = (
+    _CONTEXT,
+    structs.replace(
+        _CONTEXT,
+        name="context.build_by_query",
+        route=Route("GET", "/dialogue/{id}/context"),
+        summary="The same, asked by parameters",
+        body="none",
+        query=tuple(wire for wire in context.BuildContext.__struct_encode_fields__ if wire != "id"),
+        errors=(errors.InvalidParameter, errors.ValidationFailed, errors.DialogueNotFound),
+    ),
+)
+
 
 TRANSFER = (
     Operation(
@@ -567,6 +591,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *MESSAGES,
     *MEMORIES,
     *SEARCH,
+    *CONTEXT,
     *TRANSFER,
     *SERVICE,
 )

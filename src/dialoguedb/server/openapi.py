@@ -22,6 +22,7 @@ _TITLES = {
     "messages": "Messages",
     "memories": "Memories",
     "search": "Search",
+    "context": "Context",
     "transfer": "Export and import",
     "service": "Service",
 }
@@ -245,6 +246,7 @@ _TOLD = {
     "memories.create": {"id", "value", "label", "namespace", "tags"},
     "memories.update": {"tags"},
     "search.find": {"query", "object", "namespace", "tags", "filter"},
+    "context.build": {"maxTokens", "format", "query"},
 }
 
 

@@ -15,12 +15,14 @@ from dialoguedb.errors import (
     PreconditionFailed,
 )
 from dialoguedb.models import dialogues
+from dialoguedb.models.context import Form
 from dialoguedb.models.messages import Message as StoredMessage
 from dialoguedb.models.messages import MessagePage
 from dialoguedb.runtime import Runtime, chance
 from dialoguedb.sdk._async.message import AsyncMessage
 from dialoguedb.sdk._async.sending import AsyncSender, pause
 from dialoguedb.sdk.calls import cut, encoded, moved
+from dialoguedb.sdk.contexts import Context, context_of
 from dialoguedb.sdk.records import (
     DialogueRecord,
     Json,
@@ -353,6 +355,44 @@ class AsyncDialogue(DialogueRecord):
         )
         self._messages = [one for one in self._messages if one.id != id]
         self._data.total_messages -= 1
+
+    async def context(
+        self,
+        *,
+        max_tokens: int | None = None,
+        format: Form | None = None,
+        query: str | None = None,
+        memories: bool | None = None,
+        keep_last: int | None = None,
+    ) -> Context:
+        """Put together what a model should see next, within a budget of tokens.
+
+        First the system prompt, then the newest summary, then the last messages; what is recalled
+        stands before the last thing that the user has said.
+
+        Args:
+            max_tokens: what it may cost at most, 1 to 2,000,000; 4,000 if None.
+            format: `dialoguedb` (also if None) has messages as they are stored; `openai` and
+                `anthropic` as these take them.
+            query: what the next turn is about, such as what the user has just said: older messages
+                and memories of the namespace are recalled for it. If None, nothing is.
+            memories: False recalls messages only.
+            keep_last: so many of the last messages are there at least, while they fit, 0 to
+                1,000; 10 if None.
+        Raises:
+            DialogueNotFound: it has been deleted.
+            InvalidParameter: a value is not valid, or not even the system prompt and the last turn
+                cost so little; the error names it.
+        """
+        made = await self._send(
+            "context.build",
+            maxTokens=max_tokens,
+            format=format,
+            query=query,
+            memories=memories,
+            keepLast=keep_last,
+        )
+        return context_of(made)
 
     # ── threads and life ─────────────────────────────────────────────────────────────────────
 

@@ -22,7 +22,7 @@ Reason = Literal["system", "summary", "memory", "recalled", "recent"]
 _SUMMARY = 4
 #: The shares of the rest that the newest turns may take where something is to be recalled, in
 #: percent: the first one in half of which those that must be shown have room.
-_SHARES = (40, 70, 100)
+_SHARES = (60, 80, 100)
 
 
 class TooSmall(Exception):
@@ -80,10 +80,10 @@ class Frame(NamedTuple):
     room: int
 
     @property
-    def ids(self) -> frozenset[str]:
-        """Give the ids of the messages that are shown as they are."""
+    def places(self) -> frozenset[tuple[int, int]]:
+        """Give the places of the messages of the dialogue that are shown as they are."""
         turns = (turn for one in self.window.groups for turn in one.group.turns)
-        return frozenset(turn.id for turn in (*(turn for turn, _ in self.system), *turns))
+        return frozenset(turn.place for turn in turns)
 
 
 class Context(NamedTuple):
@@ -164,10 +164,8 @@ def _first(sized: Sequence[Sized], summary: Summary | None, keep: int) -> int:
 
 
 def recalled(frame: Frame, found: Iterable[Found], tokenizer: Tokenizer) -> Note:
-    """Fill what is left with what has been found, but for what is shown anyway."""
-    shown = frame.ids
-    fresh = (one for one in found if one.reason == "memory" or one.id not in shown)
-    return notes.recall_note(fresh, frame.room, tokenizer)
+    """Fill what is left with what has been found, which is not shown anyway."""
+    return notes.recall_note(found, frame.room, tokenizer)
 
 
 def assembled(frame: Frame, note: Note, form: Format) -> Context:

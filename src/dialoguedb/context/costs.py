@@ -23,7 +23,9 @@ _KNOWN_ROLES = frozenset({"user", "assistant", "system", "developer", "tool"})
 
 def cost_of(turn: Turn, tokenizer: Tokenizer) -> int:
     """Give the cost of a turn, in whichever format it is written."""
-    cost = MESSAGE + sum(_cost(part, tokenizer) for part in turn.parts)
+    cost = MESSAGE
+    for part in turn.parts:
+        cost += _cost(part, tokenizer)
     if turn.name:
         cost += 1 + tokenizer.count(turn.name)
     if turn.role not in _KNOWN_ROLES:

@@ -17,6 +17,8 @@ RECALL_HEAD = "Recalled from memory and earlier conversations, for reference:"
 _GAP = "[…]"
 #: Tokens of one recalled item at most: of a longer text its beginning is recalled.
 MOST_OF_ITEM = 200
+#: After so many for which there was no room nothing more is looked at.
+_MISSES = 5
 #: So many characters have more tokens than that in any language.
 _MOST_CHARACTERS = 1600
 #: Of the room for what is recalled, memories take this part at most.
@@ -103,16 +105,21 @@ def recall_note(found: Iterable[Found], budget: int, tokenizer: Tokenizer) -> No
     free = room
     kept: list[tuple[Found, str, int]] = []
     dates: set[str] = set()
+    misses = 0
     for one in found:
+        if misses == _MISSES:
+            break
         line = _line(one, tokenizer)
+        if not line:
+            continue
         cost = tokenizer.count(line + "\n")
         date = _date(one)
         if date and date not in dates:
             cost += tokenizer.count(date + "\n")
-        spare = free - cost
-        if spare < (room - room // _MEMORIES if one.reason == "memory" else 0):
+        if free - cost < (room - room // _MEMORIES if one.reason == "memory" else 0):
+            misses += one.reason == "recalled"
             continue
-        free = spare
+        free -= cost
         dates.add(date)
         kept.append((one, line, cost))
     if not kept:
@@ -141,22 +148,19 @@ def _date(found: Found) -> str:
 
 
 def _line(found: Found, tokenizer: Tokenizer) -> str:
-    """Write an item on one line."""
+    """Write an item on one line; empty if it says nothing."""
     text = " ".join(found.text[:_MOST_CHARACTERS].split())
-    if len(text) < len(found.text) or tokenizer.count(text) > MOST_OF_ITEM:
-        text = _cut(text, tokenizer)
-    return f"{found.speaker}: {text}" if found.speaker else text
+    if tokenizer.count(text) > MOST_OF_ITEM:
+        text = f"{_beginning(text, tokenizer)} …"
+    return f"{found.speaker}: {text}" if text and found.speaker else text
 
 
-def _cut(text: str, tokenizer: Tokenizer) -> str:
-    """Give the beginning of a text that is not too long, up to the end of a word if it has any."""
-    if tokenizer.count(text) <= MOST_OF_ITEM:
-        return text
+def _beginning(text: str, tokenizer: Tokenizer) -> str:
+    """Give as many words of a long text as an item may have."""
     words = text.split(" ")
     low, high = 0, len(words)
     while low < high:
         middle = (low + high + 1) // 2
         fits = tokenizer.count(" ".join(words[:middle])) < MOST_OF_ITEM
         low, high = (middle, high) if fits else (low, middle - 1)
-    shown = " ".join(words[:low]) or text[: MOST_OF_ITEM // 2]
-    return f"{shown} …"
+    return " ".join(words[:low]) or text[: MOST_OF_ITEM // 2]

@@ -37,9 +37,15 @@ def grouped(turns: Sequence[Turn]) -> list[Group]:
     groups: list[Group] = []
     start = 0
     while start < len(turns):
+        turn = turns[start]
+        if not turn.uses_tools:
+            if turn.parts:
+                groups.append(Group((turn,)))
+            start += 1
+            continue
         calling = _run(turns, start, lambda turn: bool(turn.calls()))
         if not calling:
-            _add(groups, turns[start : start + 1], frozenset())
+            _add(groups, [turn], frozenset())
             start += 1
             continue
         answering = _run(turns, start + len(calling), lambda turn: bool(turn.results()))

@@ -81,6 +81,11 @@ class Turn(NamedTuple):
         """Give what orders the turns of a dialogue."""
         return self.created_ms, self.sequence
 
+    @property
+    def uses_tools(self) -> bool:
+        """Tell whether it holds calls or results."""
+        return any(isinstance(part, ToolCall | ToolResult) for part in self.parts)
+
     def calls(self) -> frozenset[str]:
         """Give the ids of its tool calls."""
         return frozenset(part.id for part in self.parts if isinstance(part, ToolCall))

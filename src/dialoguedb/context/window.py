@@ -34,7 +34,7 @@ class Window(NamedTuple):
 
 
 #: A window that has jumped keeps at least this part of its budget.
-_LEAST = 4
+_LEAST = 8
 
 
 def window_of(sized: Sequence[Sized], *, budget: int, keep: int, first: int) -> Window:

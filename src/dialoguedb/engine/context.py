@@ -1,6 +1,6 @@
 """The context of a dialogue: what a model should see next, within a budget of tokens."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from itertools import dropwhile
 from typing import Final
 
@@ -22,17 +22,21 @@ from dialoguedb.search.conditions import Conditions
 from dialoguedb.search.entries import MEMORY, MESSAGE
 from dialoguedb.search.results import Hit
 from dialoguedb.store import dialogues, memories, messages
+from dialoguedb.store.memories import StoredMemory
 from dialoguedb.store.messages import StoredMessage
 from dialoguedb.store.protocol import Query, ReadTx, Scope
 from dialoguedb.tokens import Tokenizer, open_tokenizer
 
-#: Messages that are read at once.
+#: Messages that are read at once: of the newest, and where a dialogue begins.
 _PAGE: Final = 64
+_FIRST: Final = 4
 #: Beyond every sequence.
 _LAST_NUMBER: Final = 2**63 - 1
 #: So many of each kind are looked for at most.
 _MESSAGES: Final = 100
 _MEMORIES: Final = 10
+#: What is so many times less relevant than the best of them is not recalled.
+_FAR: Final = 3
 
 
 def build(caller: Caller, request: BuildContext) -> Task[Context]:
@@ -67,7 +71,8 @@ def _built(tx: ReadTx, dialogue_id: str, request: BuildContext, tokenizer: Token
         ) from None
     note = Note()
     if request.query is not UNSET:
-        found = _found(tx, request.query, with_memories=request.memories)
+        shown = {(dialogue_id, *place) for place in frame.places}
+        found = _found(tx, request.query, shown, with_memories=request.memories)
         note = assembly.recalled(frame, found, tokenizer)
     made = assembly.assembled(frame, note, request.format)
     return Context(
@@ -96,7 +101,7 @@ def _system(tx: ReadTx, dialogue_id: str) -> Iterator[Turn]:
     """Read the turns with which a dialogue begins that instruct the model."""
     at, after = EARLIEST_MS, -1
     while True:
-        rows, more = _page(tx, dialogue_id, "asc", at, after)
+        rows, more = _page(tx, dialogue_id, "asc", at, after, _FIRST)
         for row in rows:
             if row.role not in SYSTEM_ROLES:
                 return
@@ -117,7 +122,7 @@ def _newest(
     cost = covered = 0
     at, after = LATEST_MS, _LAST_NUMBER
     while True:
-        rows, more = _page(tx, dialogue_id, "desc", at, after)
+        rows, more = _page(tx, dialogue_id, "desc", at, after, _PAGE)
         for row in rows:
             turn = _turn(row)
             turns.append(turn)
@@ -132,7 +137,7 @@ def _newest(
 
 
 def _page(
-    tx: ReadTx, dialogue_id: str, order: str, at: int, after: int
+    tx: ReadTx, dialogue_id: str, order: str, at: int, after: int, limit: int
 ) -> tuple[list[StoredMessage], bool]:
     rows, more = messages.page(
         tx,
@@ -142,7 +147,7 @@ def _page(
         stop=LATEST_MS + 1 if order == "asc" else at + 1,
         at=at,
         after=after,
-        limit=_PAGE,
+        limit=limit,
     )
     return [StoredMessage._make(row) for row in rows], more
 
@@ -159,28 +164,39 @@ def _turn(row: StoredMessage) -> Turn:
     )
 
 
-def _found(tx: ReadTx, query: str, *, with_memories: bool) -> Iterator[Found]:
+def _found(
+    tx: ReadTx, query: str, shown: Set[tuple[str, int, int]], *, with_memories: bool
+) -> Iterator[Found]:
     """Find what is relevant in the namespace: memories, then messages, each the best first.
 
-    They are read one by one, as long as there is room for them.
+    They are read one by one, as long as there is room for them; but those that are shown anyway,
+    by their dialogues and places.
     """
-    if with_memories:
-        for hit in _hits(tx, query, MEMORY, _MEMORIES):
-            memory = memories.get(tx, hit.place.owner)
-            if memory is not None:
-                text = texts.of_memory(memory.value, memory.label, memory.description).words
-                order = (memory.created, "", 0)
-                yield Found("memory", memory.id, text, "", order, hit.relevance)
-    for hit in _hits(tx, query, MESSAGE, _MESSAGES):
-        place = hit.place
-        row = messages.at(tx, place.owner, place.created, place.sequence)
-        if row is None or row.role in SYSTEM_ROLES:
+    hits = _hits(tx, query, MESSAGE, _MESSAGES)
+    found = _hits(tx, query, MEMORY, _MEMORIES) if with_memories else []
+    least = max((hit.relevance for hit in (*hits[:1], *found[:1])), default=0.0) / _FAR
+    for hit in found:
+        memory = memories.get(tx, hit.place.owner)
+        if memory is not None and hit.relevance >= least:
+            yield _memory(memory, hit.relevance)
+    for hit in hits:
+        place = (hit.place.owner, hit.place.created, hit.place.sequence)
+        if place in shown or hit.relevance < least:
             continue
-        text = texts.of_message(row.content, None).words
-        if text.strip():
-            speaker = row.name or row.role
-            order = (row.created, row.dialogue_id, row.sequence)
-            yield Found("recalled", row.id, text, speaker, order, hit.relevance)
+        row = messages.at(tx, *place)
+        if row is not None and row.role not in SYSTEM_ROLES:
+            yield _message(row, hit.relevance)
+
+
+def _memory(row: StoredMemory, relevance: float) -> Found:
+    text = texts.of_memory(row.value, row.label, row.description).words
+    return Found("memory", row.id, text, "", (row.created, "", 0), relevance)
+
+
+def _message(row: StoredMessage, relevance: float) -> Found:
+    text = texts.of_message(row.content, None).words
+    place = (row.created, row.dialogue_id, row.sequence)
+    return Found("recalled", row.id, text, row.name or row.role, place, relevance)
 
 
 def _hits(tx: ReadTx, query: str, kind: int, limit: int) -> Sequence[Hit]:

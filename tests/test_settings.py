@@ -2,6 +2,7 @@
 
 import io
 import re
+import tempfile
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -22,6 +23,7 @@ from dialoguedb.settings import (
     load,
     path_of,
     state_folder,
+    tiktoken_folder,
     without_password,
 )
 
@@ -299,6 +301,15 @@ def test_what_has_no_file_beside_it_is_kept_in_a_state_folder() -> None:
     assert state_folder({}) == own
     assert state_folder({"XDG_STATE_HOME": "relative"}) == own
     assert state_folder({"XDG_STATE_HOME": "/var/lib"}) == Path("/var/lib/dialoguedb")
+
+
+def test_the_folder_of_tiktoken_is_found_as_tiktoken_finds_it() -> None:
+    """By its own two variables, else where files are temporary; an empty one is none."""
+    usual = Path(tempfile.gettempdir()) / "data-gym-cache"
+    assert tiktoken_folder({}) == usual
+    assert tiktoken_folder({"DATA_GYM_CACHE_DIR": "/old"}) == Path("/old")
+    assert tiktoken_folder({"DATA_GYM_CACHE_DIR": "/old", "TIKTOKEN_CACHE_DIR": "/t"}) == Path("/t")
+    assert tiktoken_folder({"TIKTOKEN_CACHE_DIR": ""}) is None
 
 
 def test_origins_are_separated_by_commas_in_a_variable() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import tempfile
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -225,6 +226,18 @@ def state_folder(environ: Mapping[str, str] | None = None) -> Path:
     told = surroundings.get("XDG_STATE_HOME", "")
     base = Path(told) if told.startswith("/") else Path.home() / ".local" / "state"
     return base / "dialoguedb"
+
+
+def tiktoken_folder(environ: Mapping[str, str] | None = None) -> Path | None:
+    """Give the folder where the package tiktoken keeps its data; None if it is told to keep none.
+
+    The variables are tiktoken's own.
+    """
+    surroundings = os.environ if environ is None else environ
+    for name in ("TIKTOKEN_CACHE_DIR", "DATA_GYM_CACHE_DIR"):
+        if name in surroundings:
+            return Path(surroundings[name]) if surroundings[name] else None
+    return Path(tempfile.gettempdir()) / "data-gym-cache"
 
 
 def help_of(name: str) -> str:

@@ -16,7 +16,8 @@ from typer.main import get_command
 
 from dialoguedb import __version__, errors
 from dialoguedb.cli.main import app
-from dialoguedb.contract import COMMON_ERRORS, OPERATIONS, Operation
+from dialoguedb.contract import COMMON_ERRORS, OPERATIONS
+from dialoguedb.operation import Operation
 from dialoguedb.server.openapi import document, example_of
 from dialoguedb.settings import KEY_VARIABLES, PREFIX, SECRETS, URL_VARIABLES, Settings, help_of
 from dialoguedb.wire import fields_of

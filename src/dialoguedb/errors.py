@@ -10,9 +10,10 @@ DialogueDBError
 ├── RouteNotFound (404), MethodNotAllowed (405)
 ├── Unauthorized (401), Forbidden (403)
 ├── NotFound (404)
-│   └── DialogueNotFound, MessageNotFound, MemoryNotFound
+│   └── DialogueNotFound, MessageNotFound, MemoryNotFound, SummaryNotFound
 ├── Conflict (409)
 │   ├── ImmutableField, IdempotencyConflict, DialogueImmutable, DialogueEnded
+│   ├── SummaryUnderWay
 │   └── PreconditionFailed (412)
 ├── RateLimitExceeded (429)
 ├── InternalError (500)
@@ -244,6 +245,12 @@ class MemoryNotFound(NotFound):
     code = "MEMORY_NOT_FOUND"
 
 
+class SummaryNotFound(NotFound):
+    """The summary does not exist in this namespace."""
+
+    code = "SUMMARY_NOT_FOUND"
+
+
 class Conflict(DialogueDBError):
     """The request conflicts with the stored state."""
 
@@ -276,6 +283,12 @@ class DialogueEnded(Conflict):
     """The dialogue takes no new messages."""
 
     code = "DIALOGUE_ENDED"
+
+
+class SummaryUnderWay(Conflict):
+    """The same messages are being summarised under another id."""
+
+    code = "SUMMARY_UNDER_WAY"
 
 
 class PreconditionFailed(Conflict):

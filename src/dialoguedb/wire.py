@@ -17,7 +17,6 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from msgspec import inspect as shapes
 
 from dialoguedb import contract
-from dialoguedb.contract import Operation
 from dialoguedb.errors import (
     Detail,
     DialogueDBError,
@@ -33,6 +32,7 @@ from dialoguedb.models.limits import Limits
 from dialoguedb.models.messages import Message, NewMessage
 from dialoguedb.models.rules import Rule
 from dialoguedb.models.transfer import RECORDS
+from dialoguedb.operation import Operation
 
 S = TypeVar("S", bound=Struct)
 #: More problems than this in one request help nobody.

@@ -373,7 +373,7 @@ def test_a_cursor_that_is_none_is_refused(one: Here, other: Here) -> None:
     huge = base64.urlsafe_b64encode(
         msgspec.msgpack.encode([1, one.id, None, ["", 0, 2**63, 0, "", 0, 0, 0]])
     ).decode()
-    part = base64.urlsafe_b64encode(msgspec.msgpack.encode([1, one.id, None, ["", 3]])).decode()
+    part = base64.urlsafe_b64encode(msgspec.msgpack.encode([1, one.id, None, ["", 4]])).decode()
     foreign = other.call("transfer.export", limit=1).next
     for text in (of_list, foreign, "x", "!", good[:-3], huge.rstrip("="), part.rstrip("=")):
         with pytest.raises(InvalidParameter) as caught:

@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from dialoguedb import errors
-from dialoguedb.contract import OPERATIONS, Operation, Route
+from dialoguedb.contract import OPERATIONS
 from dialoguedb.models.limits import MAX_BODY_BYTES
+from dialoguedb.operation import Operation, Route
 from dialoguedb.server import logs, requests, tls
 from dialoguedb.server.limits import RateLimiter
 from dialoguedb.server.metrics import Metrics

@@ -21,7 +21,7 @@ from dialoguedb.search import analyser, texts
 from dialoguedb.search.conditions import Conditions
 from dialoguedb.search.entries import MEMORY, MESSAGE
 from dialoguedb.search.results import Hit
-from dialoguedb.store import dialogues, memories, messages
+from dialoguedb.store import dialogues, memories, messages, summaries
 from dialoguedb.store.memories import StoredMemory
 from dialoguedb.store.messages import StoredMessage
 from dialoguedb.store.protocol import Query, ReadTx, Scope
@@ -94,7 +94,10 @@ def _part(part: assembly.Included) -> ContextPart:
 
 def _summary(tx: ReadTx, dialogue_id: str) -> Summary | None:
     """Find the newest summary that is valid."""
-    return None
+    row = summaries.newest(tx, dialogue_id)
+    if row is None or not row.content:
+        return None
+    return Summary(row.id, row.content, (row.end.created, row.end.sequence))
 
 
 def _system(tx: ReadTx, dialogue_id: str) -> Iterator[Turn]:

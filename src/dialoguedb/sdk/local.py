@@ -216,7 +216,8 @@ def _reply(house: _House, call: Call, request_id: str, result: Any) -> Reply:
         headers["idempotent-replayed"] = "true"
     if call.operation.versioned:
         headers["etag"] = f'"{result.version}"'
-    return Reply(result, Response(call.operation.name, 200, headers, request_id))
+    status = call.operation.status
+    return Reply(result, Response(call.operation.name, status, headers, request_id))
 
 
 def _is_immutable(house: _House) -> bool:

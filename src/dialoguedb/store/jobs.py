@@ -115,6 +115,11 @@ def finish(tx: WriteTx, job: Job) -> bool:
     return tx.run("jobs_finish", **_held(job)) > 0
 
 
+def drop(tx: WriteTx, kind: str, key: str) -> None:
+    """End a job that there is nothing to do for any more, whoever holds it."""
+    tx.run("jobs_drop", kind=kind, key=key)
+
+
 def put_back(tx: WriteTx, job: Job, *, wait_ms: int, attempts: int) -> bool:
     """Have a job taken again after a while, with so many attempts behind it."""
     run_at = _now(tx) + wait_ms

@@ -1,0 +1,174 @@
+"""Which sentences of a conversation say most: by words, meaning, place and form."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dialoguedb.embed import Embedder
+from dialoguedb.search import analyser
+from dialoguedb.summarize import cues, sentences
+from dialoguedb.summarize.protocol import Tokenizer, Turn, check
+
+#: Sentences that are worked on between two questions whether to go on: some 10 ms.
+STEP: Final = 256
+#: A sentence can stand for what is said around it: so many sentences before and after.
+_AROUND: Final = 12
+#: What is added to the factor 1 of a sentence that means all that is said around it.
+_CENTRAL: Final = 1.0
+#: What is added to it where all of a sentence's words are said for the first time.
+_FRESH: Final = 0.5
+#: An answer to a question is worth more, and so are the first and the last turns.
+_ANSWER: Final = 1.2
+_EDGE: Final = 1.3
+_EDGE_TURNS: Final = 2
+#: An answer of fewer terms is not understood without its question.
+_ALONE_TERMS: Final = 3
+
+
+class Sentence(NamedTuple):
+    """A sentence that could stand in a summary.
+
+    Attributes:
+        turn: the number of its turn.
+        text: on one line.
+        terms: its distinct terms that say what it is about.
+        tokens: what it costs.
+        weight: what the worth of its words is multiplied with.
+        asks: whether it is a question.
+        leans_on: the number of the sentence that it follows up: a question that it answers, or
+            the one before it in its turn; None if there is none.
+        alone: whether it can be understood without that.
+    """
+
+    turn: int
+    text: str
+    terms: frozenset[str]
+    tokens: int
+    weight: float
+    asks: bool
+    leans_on: int | None
+    alone: bool
+
+
+class Material(NamedTuple):
+    """The sentences of a conversation in their order.
+
+    Attributes:
+        sentences: of all turns.
+        vectors: their vectors, a row of length 1 each, or of zeros.
+        words: what each term is worth.
+    """
+
+    sentences: list[Sentence]
+    vectors: NDArray[np.float32]
+    words: dict[str, float]
+
+
+def weigh(
+    turns: Sequence[Turn], embedder: Embedder, tokenizer: Tokenizer, going: Callable[[], bool]
+) -> Material:
+    """Cut turns into sentences, and weigh sentences and words.
+
+    Raises:
+        Interrupted: `going` said no.
+    """
+    weigher = _Weigher(turns, tokenizer)
+    for start in range(0, len(turns), STEP):
+        check(going)
+        weigher.cut(range(start, min(start + STEP, len(turns))))
+    vectors = np.zeros((len(weigher.texts), embedder.dimension or 0), np.float32)
+    for start in range(0, len(vectors), STEP):
+        check(going)
+        vectors[start : start + STEP] = embedder.embed(weigher.texts[start : start + STEP])
+    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1)
+    centrality = _centrality(vectors).tolist()
+    for start in range(0, len(vectors), STEP):
+        check(going)
+        weigher.weigh(range(start, min(start + STEP, len(vectors))), centrality)
+    return Material(weigher.made, vectors, _words(weigher.made))
+
+
+class _Weigher:
+    """Goes through a conversation once, from the first sentence to the last."""
+
+    def __init__(self, turns: Sequence[Turn], tokenizer: Tokenizer) -> None:
+        self.texts: list[str] = []
+        self.made: list[Sentence] = []
+        self._turn_of: list[int] = []
+        self._turns = turns
+        self._tokenizer = tokenizer
+        self._seen: set[str] = set()
+        #: A question that ended the turn before, until a sentence has answered it.
+        self._open: int | None = None
+        # Whom they talk to is said again and again.
+        names = " ".join({turn.name for turn in turns if turn.name})
+        self._left_out = analyser.STOP_TERMS | frozenset(analyser.terms(names))
+
+    def cut(self, numbers: range) -> None:
+        """Cut some turns into sentences."""
+        for number in numbers:
+            found = sentences.split(self._turns[number].text)
+            self.texts += found
+            self._turn_of += [number] * len(found)
+
+    def weigh(self, numbers: range, centrality: Sequence[float]) -> None:
+        """Weigh some sentences; the ones before them have been."""
+        for i in numbers:
+            self.made.append(self._sentence(i, centrality[i]))
+
+    def _sentence(self, i: int, central: float) -> Sentence:
+        text, number = self.texts[i], self._turn_of[i]
+        terms = frozenset(analyser.terms(text)) - self._left_out
+        asks = sentences.is_question(text)
+        leans_on, alone = self._leaning(text, number, len(terms))
+        weight = (1 + _CENTRAL * central) * self._freshness(terms)
+        weight *= cues.worth(text, self._turns[number].role, len(terms), asks=asks)
+        if leans_on is not None and self.made[leans_on].turn != number:
+            weight *= _ANSWER
+        # Greetings are at the edges too.
+        is_full = len(terms) >= cues.FULL_TERMS
+        if is_full and min(number, len(self._turns) - 1 - number) < _EDGE_TURNS:
+            weight *= _EDGE
+        tokens = self._tokenizer.count(text) + 1
+        return Sentence(number, text, terms, tokens, weight, asks, leans_on, alone)
+
+    def _freshness(self, terms: frozenset[str]) -> float:
+        new = terms - self._seen
+        self._seen |= new
+        return 1 + _FRESH * len(new) / max(len(terms), 1)
+
+    def _leaning(self, text: str, number: int, terms: int) -> tuple[int | None, bool]:
+        """Give what a sentence follows up, and whether it can stand without."""
+        before = self.made[-1] if self.made else None
+        if before is None:
+            return None, True
+        if before.turn != number:
+            self._open = len(self.made) - 1 if before.asks and before.turn == number - 1 else None
+        if self._open is not None and terms and not sentences.is_question(text):
+            asked, self._open = self._open, None
+            return asked, terms >= _ALONE_TERMS and not cues.leans(text)
+        if before.turn == number and before.terms and cues.leans(text):
+            return len(self.made) - 1, False
+        return None, True
+
+
+def _centrality(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Give how near each sentence is to the mean of those around it, 0..1."""
+    count = len(vectors)
+    # In double precision: the sum of many thousand is subtracted from another.
+    sums = np.zeros((count + 1, vectors.shape[1]))
+    np.cumsum(vectors, axis=0, out=sums[1:])
+    at = np.arange(count)
+    around = sums[np.minimum(at + _AROUND + 1, count)] - sums[np.maximum(at - _AROUND, 0)]
+    lengths = np.maximum(np.linalg.norm(around, axis=1), 1e-9)
+    cosines: NDArray[np.float64] = np.einsum("ij,ij->i", around, vectors) / lengths
+    return np.clip(cosines, 0, 1)
+
+
+def _words(said: Sequence[Sentence]) -> dict[str, float]:
+    """Give the worth of each term: what comes again is a topic, four times as often twice as much."""
+    counts = Counter(term for sentence in said for term in sentence.terms)
+    return {term: count**0.5 for term, count in counts.items()}

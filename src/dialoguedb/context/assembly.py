@@ -200,6 +200,9 @@ def _last_said(groups: Sequence[Sized]) -> int:
 
 
 def _recent(groups: Iterable[Sized]) -> Iterator[Included]:
+    """Tell of the turns; those of one message, which was cut, are one part."""
+    costs: dict[str, int] = {}
     for one in groups:
         for turn, cost in zip(one.group.turns, one.costs, strict=True):
-            yield Included("recent", turn.id, cost)
+            costs[turn.id] = costs.get(turn.id, 0) + cost
+    return (Included("recent", message_id, cost) for message_id, cost in costs.items())

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import Any, Literal, NamedTuple
 
 from dialoguedb.context.turns import (
@@ -39,6 +40,8 @@ _OF_ANTHROPIC = frozenset(
         "web_search_tool_result",
     }
 )
+#: Roles that say enough of who speaks.
+_OF_ALL = frozenset({"user", "assistant", "tool"})
 #: What a model has thought is for its own provider only.
 _THOUGHTS = frozenset({"thinking", "redacted_thinking", "reasoning"})
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]+")
@@ -73,8 +76,12 @@ def _as_stored(shown: Shown | Sequence[Turn]) -> Iterable[Message]:
     if isinstance(shown, str):
         yield {"role": "user", "content": shown}
         return
-    for turn in shown:
-        message: Message = {"role": turn.role, "content": turn.content}
+    for _, run in groupby(shown, key=lambda turn: turn.id):
+        turn, *rest = run
+        content = turn.content
+        for one in rest:  # of a turn that was cut
+            content = [*content, *one.content]
+        message: Message = {"role": turn.role, "content": content}
         if turn.name:
             message["name"] = turn.name
         if turn.answers and turn.results():
@@ -86,22 +93,24 @@ def _as_stored(shown: Shown | Sequence[Turn]) -> Iterable[Message]:
 
 
 def _for_openai(shown: Shown | Sequence[Turn]) -> Iterable[Message]:
-    """Write chat completions; the calls of a group are one message, as its results must follow."""
+    """Write chat completions: the calls of a group are one message, their results follow it."""
     if isinstance(shown, str):
         yield {"role": "user", "content": shown}
         return
-    calls: list[Message] = []
-    texts: list[Part] = []
+    calling = [turn for turn in shown if turn.calls()]
+    if calling:
+        parts = [part for turn in calling for part in turn.parts]
+        calls = [_openai_call(part) for part in parts if isinstance(part, ToolCall)]
+        content = _openai_content([part for part in parts if not isinstance(part, ToolCall)])
+        yield {"role": "assistant", "content": content or None, "tool_calls": calls}
     for turn in shown:
-        if turn.calls():
-            texts += [part for part in turn.parts if not isinstance(part, ToolCall)]
-            calls += [_openai_call(part) for part in turn.parts if isinstance(part, ToolCall)]
-            continue
-        if calls:
-            content = _openai_content(texts, images=False)
-            yield {"role": "assistant", "content": content or None, "tool_calls": calls}
-            calls = []
-        yield from _openai_turn(turn)
+        for part in turn.parts:
+            if isinstance(part, ToolResult):
+                given = "\n".join(_plain_text(one) for one in part.parts)
+                yield {"role": "tool", "tool_call_id": part.id, "content": given}
+    for turn in shown:
+        if not turn.calls():
+            yield from _openai_turn(turn)
 
 
 def _openai_call(part: ToolCall) -> Message:
@@ -110,20 +119,17 @@ def _openai_call(part: ToolCall) -> Message:
 
 
 def _openai_turn(turn: Turn) -> Iterable[Message]:
-    for part in turn.parts:
-        if isinstance(part, ToolResult):
-            given = "\n".join(_plain_text(one) for one in part.parts)
-            yield {"role": "tool", "tool_call_id": part.id, "content": given}
-    rest = [part for part in turn.parts if not isinstance(part, ToolResult)]
+    """Write what a turn says besides results."""
+    parts = [part for part in turn.parts if not isinstance(part, ToolResult)]
     role = turn.role if turn.role in SYSTEM_ROLES | {"user", "assistant"} else "user"
-    content = _openai_content(rest, images=role == "user")
+    content = _openai_content(parts, images=role == "user")
     if content:
         message: Message = {"role": role, "content": content}
         name = _name(turn.name or ("" if role == turn.role else turn.role))
         yield message | ({"name": name} if name else {})
 
 
-def _openai_content(parts: Sequence[Part], *, images: bool) -> str | list[Message]:
+def _openai_content(parts: Sequence[Part], *, images: bool = False) -> str | list[Message]:
     """Write what is said: a text, or blocks where it is more than that."""
     blocks: list[Message] = []
     for part in parts:
@@ -164,9 +170,10 @@ def _for_anthropic(shown: Iterable[Shown]) -> list[Message]:
         if not messages and role != "user":
             messages.append({"role": "user", "content": [{"type": "text", "text": _OPENING}]})
         if messages and messages[-1]["role"] == role:
-            messages[-1]["content"] += blocks
-        else:
-            messages.append({"role": role, "content": blocks})
+            blocks = messages.pop()["content"] + blocks
+        # Results come before all else that a message says.
+        blocks.sort(key=lambda block: block["type"] != "tool_result")
+        messages.append({"role": role, "content": blocks})
     return messages
 
 
@@ -176,15 +183,13 @@ def _anthropic_turns(shown: Iterable[Shown]) -> Iterable[tuple[str, list[Message
             yield "user", [{"type": "text", "text": one}]
             continue
         for turn in one:
-            role = "assistant" if turn.role == "assistant" else "user"
-            # Results come before all else that a message says.
-            parts = sorted(turn.parts, key=lambda part: not isinstance(part, ToolResult))
-            blocks = [block for part in parts for block in _anthropic_blocks(part, role)]
-            if turn.role not in ("user", "assistant", "tool"):
-                speaker = turn.name or turn.role
-                for block in blocks[:1]:
-                    if block["type"] == "text":
-                        block["text"] = f"{speaker}: {block['text']}"
+            answers = bool(turn.results())
+            calls = bool(turn.calls())
+            role = "assistant" if calls or (turn.role == "assistant" and not answers) else "user"
+            blocks = [block for part in turn.parts for block in _anthropic_blocks(part, role)]
+            speaker = "" if turn.role in _OF_ALL else turn.name or turn.role
+            if speaker and blocks and blocks[0]["type"] == "text":
+                blocks[0]["text"] = f"{speaker}: {blocks[0]['text']}"
             yield role, blocks
 
 

@@ -5,6 +5,7 @@ imports keep tool calls) and responses, and Anthropic's content blocks. What is 
 """
 
 from collections.abc import Iterable
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from dialoguedb.models import content, documents
@@ -128,6 +129,17 @@ def turn_of(
         answers = _text(documents.plain(metadata_json).get("tool_call_id"))
     parts = tuple(_parts(value, answers))
     return Turn(message_id, role, name, parts, value, answers, created_ms, sequence)
+
+
+def split(turn: Turn) -> list[Turn]:
+    """Cut a turn that holds calls with their results, as some logs have it, between them."""
+    if not (isinstance(turn.content, list) and turn.calls() and turn.results()):
+        return [turn]
+    made = []
+    for _, run in groupby(turn.content, key=lambda block: isinstance(_part(block), ToolResult)):
+        blocks = list(run)
+        made.append(turn._replace(parts=tuple(_parts(blocks)), content=blocks))
+    return made
 
 
 def said(turn: Turn) -> str:

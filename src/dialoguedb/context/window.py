@@ -74,12 +74,22 @@ def cost_of_last(sized: Sequence[Sized], keep: int) -> int:
 
 
 def _steadiest(sized: Sequence[Sized], earliest: int, latest: int) -> int:
-    """Choose the beginning that will stay for long; from there on, where a user speaks."""
+    """Choose the beginning that will stay for long: where a user speaks, if one does there.
+
+    What counts for such a place are the numbers behind the one before it, up to its own.
+    """
 
     def halvings(place: int) -> int:
         number = sized[place].group.sequence
         return number & -number
 
-    best = max(range(earliest, latest + 1), key=lambda place: (halvings(place), -place))
-    opening = (place for place in range(best, latest + 1) if sized[place].group.opens)
-    return next(opening, best)
+    best, steadiest, steady = None, 0, 0
+    for place in range(latest + 1):
+        steady = max(steady, halvings(place))
+        if sized[place].group.opens:
+            if place >= earliest and steady > steadiest:
+                best, steadiest = place, steady
+            steady = 0
+    if best is not None:
+        return best
+    return max(range(earliest, latest + 1), key=lambda place: (halvings(place), -place))

@@ -11,7 +11,7 @@ from dialoguedb.context import assembly
 from dialoguedb.context.assembly import Asked, Summary, TooSmall
 from dialoguedb.context.costs import cost_of
 from dialoguedb.context.notes import Found, Note
-from dialoguedb.context.turns import SYSTEM_ROLES, Turn, turn_of
+from dialoguedb.context.turns import SYSTEM_ROLES, Turn, split, turn_of
 from dialoguedb.engine.caller import Caller, Task
 from dialoguedb.engine.messages import no_dialogue
 from dialoguedb.errors import InvalidParameter
@@ -128,7 +128,7 @@ def _newest(
         rows, more = _page(tx, dialogue_id, "desc", at, after, _PAGE)
         for row in rows:
             turn = _turn(row)
-            turns.append(turn)
+            turns += reversed(split(turn))
             cost += cost_of(turn, tokenizer)
             covered += summary is not None and turn.place <= summary.place
         if not more:

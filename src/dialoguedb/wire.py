@@ -184,7 +184,7 @@ class RequestReader:
             request = self._from_parameters(given)
         else:
             request = self._from_body(body, given)
-            if not self.operation.writes:
+            if not self.operation.writes and body.strip():
                 _refuse_twice(body)
         for field in self._required:
             value = getattr(request, field.name)

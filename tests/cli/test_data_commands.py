@@ -103,6 +103,32 @@ def test_a_dialogue_ends_and_is_deleted(place: Place) -> None:
     assert place.json("stats")["total"]["messages"] == 0
 
 
+def test_a_context_is_ready_to_send(place: Place) -> None:
+    """In the form of the provider that is named, with what was found for the question."""
+    made(place, namespace="n")
+    there = ("--namespace", "n")
+    with place.client() as db:
+        dialogue = db.get_dialogue("d-1", "n")
+        assert dialogue is not None
+        dialogue.save_message(role="system", content="Be kind.")
+        dialogue.save_message(role="user", content="Hello!")
+        db.create_memory("Ada rides a red bicycle", id="ada", namespace="n")
+    options = ["--format", "anthropic", "--query", "which bicycle", "--max-tokens", "500"]
+    answer = place.json("dialogue", "context", "d-1", *there, *options, "--keep-last", "3")
+    assert (answer["format"], answer["system"], answer["maxTokens"]) == (
+        "anthropic",
+        "Be kind.",
+        500,
+    )
+    (message,) = answer["messages"]
+    assert "Ada rides a red bicycle" in message["content"][0]["text"]
+    assert [one["reason"] for one in answer["included"]] == ["system", "memory", "recent"]
+    answer = place.json("dialogue", "context", "d-1", *there, *options, "--no-memories")
+    assert [one["reason"] for one in answer["included"]] == ["system", "recent"]
+    error = place.refused("dialogue", "context", "d-1", *there, "--max-tokens", "1")
+    assert (error["code"], error["details"][0]["field"]) == ("INVALID_PARAMETER", "maxTokens")
+
+
 def test_compact_says_that_it_cannot_yet(file_place: Place) -> None:
     """It has its name already."""
     made(file_place)

@@ -1,6 +1,6 @@
 """`dialoguedb dialogue`: dialogues, their state, tags and threads."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -178,6 +178,53 @@ def compact(data: Data, dialogue: DialogueId, namespace: Namespace = None) -> No
     Example: `dialoguedb dialogue compact repair-204`
     """
     dialogue_of(data, dialogue, namespace).compact()
+
+
+@app.command()
+@on_database()
+def context(
+    data: Data,
+    dialogue: DialogueId,
+    namespace: Namespace = None,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option("--max-tokens", help="What it may cost at most.  [default: 4000]"),
+    ] = None,
+    format: Annotated[
+        Literal["dialoguedb", "openai", "anthropic"] | None,
+        typer.Option("--format", help="What takes the messages.  [default: dialoguedb]"),
+    ] = None,
+    query: Annotated[
+        str | None,
+        typer.Option("--query", help="Recall older messages and memories for this."),
+    ] = None,
+    memories: Annotated[
+        bool, typer.Option("--memories/--no-memories", help="Recall memories too, with --query.")
+    ] = True,
+    keep_last: Annotated[
+        int | None,
+        typer.Option(
+            "--keep-last", help="Last messages that are there while they fit.  [default: 10]"
+        ),
+    ] = None,
+) -> None:
+    """Put together what a model should see next, within a budget of tokens.
+
+    On a terminal it is shown of what it is made; in a pipe it is JSON, ready to send.
+
+    Example: `dialoguedb dialogue context repair-204 --format openai --query "when is it ready?"`
+    """
+    made = dialogue_of(data, dialogue, namespace).context(
+        max_tokens=max_tokens, format=format, query=query, memories=memories, keep_last=keep_last
+    )
+    answer = dict(made.to_dict())
+    if not data.tables:
+        data.show(answer)
+        return
+    parts = answer.pop("included")
+    data.show({key: value for key, value in answer.items() if key != "messages"})
+    typer.echo()
+    data.show_rows(parts, tables.CONTEXT, none="parts")
 
 
 @app.command()

@@ -56,7 +56,7 @@ class Session:
     somebody needs now goes with what does.
     """
 
-    __slots__ = ("_begin", "_queue", "connection", "secured")
+    __slots__ = ("_begin", "_queue", "_streamed", "connection", "secured")
 
     def __init__(
         self, connection: "psycopg.Connection[Any]", *, secured: str | None = None
@@ -71,6 +71,7 @@ class Session:
         self.secured = secured
         self._begin: str | None = None
         self._queue = Queue()
+        self._streamed = False
 
     # ── what waits ───────────────────────────────────────────────────────────────────────────
 
@@ -183,6 +184,9 @@ class Session:
         prepared: bool = True,
     ) -> "list[RawCursor[Row]]":
         """Send what waits and what is asked at once; give the cursors of what is asked."""
+        if self._streamed:  # libpq would go on row by row in the pipeline, which cannot be
+            self._streamed = False
+            self._cursor().execute("")
         sent: list[tuple[str, Sequence[Any]]] = [] if self._begin is None else [(self._begin, ())]
         self._begin = None
         if not overtaking:
@@ -211,6 +215,7 @@ class Session:
             return
         self.flush()
         values = [params[name] for name in found.names]
+        self._streamed = True
         yield from self._cursor().stream(found.sql, values, binary=True)
 
     # ── transactions ─────────────────────────────────────────────────────────────────────────

@@ -78,10 +78,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     ] = 1
     jobs: Annotated[
         bool,
-        Meta(
-            description="On PostgreSQL, do background jobs in the server too; off where "
-            "`dialoguedb work` runs."
-        ),
+        Meta(description="Do background jobs in the server too; off where `dialoguedb work` runs."),
     ] = True
     host: Annotated[str, Meta(description="The address to listen on.")] = "127.0.0.1"
     port: Annotated[

@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -14,6 +15,8 @@ from dialoguedb.summarize.salience import Material
 _THRIFT: Final = 0.9
 #: Sentences whose vectors have this cosine say the same.
 _SAME: Final = 0.9
+#: Candidates that are looked at between two questions whether to go on: some ms.
+_STEP: Final = 64
 
 #: The numbers of sentences that are taken together: one, or one after what it follows up.
 Candidate = tuple[int, ...]
@@ -49,7 +52,7 @@ def choose(
         costs: of what stands around the sentences.
         covered: terms that have been said already, in an earlier summary.
         room: tokens that there are.
-        going: asked at each step.
+        going: asked now and then.
     Returns: their numbers, in the order in which they were taken.
     Raises:
         Interrupted: `going` said no.
@@ -57,8 +60,11 @@ def choose(
     chosen = _Chosen(material, costs, covered)
     queue = [(-chosen.worth(one), one) for one in chosen.candidates]
     heapq.heapify(queue)
-    while queue:
-        check(going)
+    for step in count():
+        if not queue:
+            break
+        if step % _STEP == 0:
+            check(going)
         old, one = heapq.heappop(queue)
         cost = chosen.cost(one)
         if not old or not cost or cost > room:
@@ -137,11 +143,11 @@ class _Chosen:
     def _nearness(self, i: int) -> float:
         """Give how near a sentence is to the nearest that was taken, 0.._SAME."""
         seen, nearest = self._near.get(i, (0, 0.0))
-        count = len(self.order)
-        if seen < count:
-            fresh = float((self._rows[seen:count] @ self._vectors[i]).max())
+        taken = len(self.order)
+        if seen < taken:
+            fresh = float((self._rows[seen:taken] @ self._vectors[i]).max())
             nearest = min(max(nearest, fresh), _SAME)
-            self._near[i] = (count, nearest)
+            self._near[i] = (taken, nearest)
         return nearest
 
     def take(self, one: Candidate) -> list[Candidate]:
@@ -165,7 +171,7 @@ class _Chosen:
         return cheaper
 
     def _remember(self, vector: NDArray[np.float32]) -> None:
-        count = len(self.order)
-        if count == len(self._rows):
+        taken = len(self.order)
+        if taken == len(self._rows):
             self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
-        self._rows[count] = vector
+        self._rows[taken] = vector

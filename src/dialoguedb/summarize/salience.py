@@ -13,7 +13,7 @@ from dialoguedb.summarize import cues, sentences
 from dialoguedb.summarize.protocol import Tokenizer, Turn, check
 
 #: Sentences that are worked on between two questions whether to go on: some 10 ms.
-STEP: Final = 256
+_STEP: Final = 256
 #: A sentence can stand for what is said around it: so many sentences before and after.
 _AROUND: Final = 12
 #: What is added to the factor 1 of a sentence that means all that is said around it.
@@ -76,18 +76,18 @@ def weigh(
         Interrupted: `going` said no.
     """
     weigher = _Weigher(turns, tokenizer)
-    for start in range(0, len(turns), STEP):
+    for start in range(0, len(turns), _STEP):
         check(going)
-        weigher.cut(range(start, min(start + STEP, len(turns))))
+        weigher.cut(range(start, min(start + _STEP, len(turns))))
     vectors = np.zeros((len(weigher.texts), embedder.dimension or 0), np.float32)
-    for start in range(0, len(vectors), STEP):
+    for start in range(0, len(vectors), _STEP):
         check(going)
-        vectors[start : start + STEP] = embedder.embed(weigher.texts[start : start + STEP])
+        vectors[start : start + _STEP] = embedder.embed(weigher.texts[start : start + _STEP])
     vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1)
     centrality = _centrality(vectors).tolist()
-    for start in range(0, len(vectors), STEP):
+    for start in range(0, len(vectors), _STEP):
         check(going)
-        weigher.weigh(range(start, min(start + STEP, len(vectors))), centrality)
+        weigher.weigh(range(start, min(start + _STEP, len(vectors))), centrality)
     return Material(weigher.made, vectors, _words(weigher.made))
 
 
@@ -169,6 +169,6 @@ def _centrality(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def _words(said: Sequence[Sentence]) -> dict[str, float]:
-    """Give the worth of each term: what comes again is a topic, four times as often twice as much."""
+    """Give the worth of each term: what comes again is a topic, if not as often as it comes."""
     counts = Counter(term for sentence in said for term in sentence.terms)
     return {term: count**0.5 for term, count in counts.items()}

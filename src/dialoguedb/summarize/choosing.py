@@ -121,8 +121,8 @@ class _Chosen:
 
     def worth(self, one: Candidate) -> float:
         """Give what a candidate adds for what it costs, 0 or more."""
-        new = [self._said[i] for i in one if i not in self._taken]
-        terms = frozenset[str]().union(*(sentence.terms for sentence in new)) - self._covered
+        new = [self._said[i].terms for i in one if i not in self._taken]
+        terms = frozenset[str]().union(*new) - self._covered
         if not terms:
             return 0.0
         # Sorted: the sum of the same numbers must be the same to the last bit.
@@ -131,14 +131,22 @@ class _Chosen:
 
     def cost(self, one: Candidate) -> int:
         """Give the tokens that a candidate needs, 0 if it is there already."""
-        new = [self._said[i] for i in one if i not in self._taken]
-        turns = {sentence.turn for sentence in new} - self._turns
-        days = {self._costs.day_of[turn]: self._costs.day[turn] for turn in turns}
-        return (
-            sum(sentence.tokens for sentence in new)
-            + sum(self._costs.speaker[turn] for turn in turns)
-            + sum(cost for day, cost in days.items() if day not in self._days)
-        )
+        total = 0
+        turns, days = self._turns, self._days
+        turn_before, day_before = -1, None
+        for i in one:
+            if i in self._taken:
+                continue
+            total += self._said[i].tokens
+            turn = self._said[i].turn
+            if turn not in turns and turn != turn_before:
+                total += self._costs.speaker[turn]
+                day = self._costs.day_of[turn]
+                if day not in days and day != day_before:
+                    total += self._costs.day[turn]
+                    day_before = day
+            turn_before = turn
+        return total
 
     def _nearness(self, i: int) -> float:
         """Give how near a sentence is to the nearest that was taken, 0.._SAME."""

@@ -392,6 +392,7 @@ SUMMARIES = (
         aliases=(
             Route("POST", "/summaries"),
             Route("POST", "/dialogue/{dialogueId}/compact"),
+            Route("PUT", "/dialogue/{dialogueId}/compact"),
             Route("POST", "/dialogue/{dialogueId}/summary"),
         ),
         summary="Have a dialogue summarised, or a range of its messages, in the background",
@@ -583,10 +584,6 @@ OPERATIONS: tuple[Operation, ...] = (
     *TRANSFER,
     *SERVICE,
 )
-#: The resources of the wire; their fields that no request takes are read-only (contract 1.3).
-RESOURCES: tuple[type[Struct], ...] = (
-    dialogues.Dialogue,
-    messages.Message,
-    memories.Memory,
-    summaries.Summary,
-)
+#: The resources of the wire that can be sent back; their fields that no body takes are read-only
+#: (contract 1.3).
+RESOURCES: tuple[type[Struct], ...] = (dialogues.Dialogue, messages.Message, memories.Memory)

@@ -22,7 +22,7 @@ DialogueDBError
 ├── ClientError           never on the wire: what the Python client meets by itself
 │   ├── ConnectionFailed, TimedOut (status 0: no answer came)
 │   ├── UnexpectedAnswer  an answer that is none of this API
-│   └── BatchInterrupted, ClientClosed, NotImplementedYet
+│   └── BatchInterrupted, ClientClosed, SummaryFailed
 └── AdminError            never on the wire: what the command line tells its user
     └── StoreError        the store cannot be opened or used as asked
                           (embedders and chat logs have errors of their own beside them)
@@ -362,11 +362,15 @@ class ClientClosed(ClientError):
     code = "CLIENT_CLOSED"
 
 
-class NotImplementedYet(ClientError):
-    """This version cannot do that yet."""
+class SummaryFailed(ClientError):
+    """The summary could not be made.
 
-    code = "NOT_IMPLEMENTED"
-    status = 501
+    Attributes:
+        summary_id: which one; it can be read, and deleted.
+    """
+
+    code = "SUMMARY_FAILED"
+    summary_id: str = ""
 
 
 class BatchInterrupted(ClientError):

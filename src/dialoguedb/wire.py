@@ -128,10 +128,11 @@ def _wire_names(struct: type[Struct]) -> set[str]:
     return set(struct.__struct_encode_fields__)
 
 
-#: Fields that answers carry and no request takes: tolerated in every body (1.3).
+#: Fields that answers carry and no body takes: tolerated in every body (1.3).
 READ_ONLY = frozenset(
     set().union(*map(_wire_names, contract.RESOURCES))
-    - {wire for fields in _FIELDS.values() for wire in fields}
+    - _wire_names(NewMessage)
+    - {wire for row in contract.OPERATIONS if row.body != "none" for wire in _FIELDS[row.request]}
 )
 _OF_OLD_CLIENTS = frozenset({"expiresTimestamp", "previousId"})
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}

@@ -13,7 +13,7 @@ _PIECE = re.compile(r"\w{1,5}|[^\w\s]|\n")
 
 
 class Pieces:
-    """Counts pieces of words and signs; line breaks too, so that a whole costs more than its parts."""
+    """Counts pieces of words, signs and line breaks: a whole costs more than its parts."""
 
     name = "pieces"
     exact = False

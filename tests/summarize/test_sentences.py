@@ -20,7 +20,7 @@ from dialoguedb.summarize.sentences import MAX_CHARACTERS, is_question, split
         ('He said "No." Then he left.', ['He said "No."', "Then he left."]),
         ("Really?! Yes...  Well", ["Really?!", "Yes...", "Well"]),
         ("a list\n- one\n- two", ["a list", "- one", "- two"]),
-        ("会议改到星期五。你来吗？好！", ["会议改到星期五。", "你来吗？", "好！"]),
+        ("会议改到星期五。你来吗\uff1f好\uff01", ["会议改到星期五。", "你来吗\uff1f", "好\uff01"]),
         ("white   space\u00a0and\ttabs.", ["white space and tabs."]),
         ("See:\n```\nx = 1\ny = 2\n```\nDone.", ["See:", "[2 lines of code: x = 1 …]", "Done."]),
         ("```js\nalert(1)", ["[1 line of js: alert(1) …]"]),
@@ -42,7 +42,7 @@ def test_what_is_too_long_is_cut_at_a_clause_else_at_a_space() -> None:
 
 @pytest.mark.parametrize(
     ("text", "asks"),
-    [("Why?", True), ("Why?)", True), ("你来吗？", True), ("Why.", False), ("a?b", False)],
+    [("Why?", True), ("Why?)", True), ("你来吗\uff1f", True), ("Why.", False), ("a?b", False)],
 )
 def test_a_question_ends_with_its_mark(text: str, asks: bool) -> None:
     assert is_question(text) == asks
@@ -55,7 +55,9 @@ def test_no_sentence_is_empty_or_long_or_of_two_lines(text: str) -> None:
         assert 0 < len(sentence) <= MAX_CHARACTERS + 100
 
 
-@pytest.mark.parametrize("unit", ["!", "`", "```", "```\n", "```x\n", ". ", "A.", "\n", "(", "。", "a;"])
+@pytest.mark.parametrize(
+    "unit", ["!", "`", "```", "```\n", "```x\n", ". ", "A.", "\n", "(", "。", "a;"]
+)
 def test_no_text_takes_long(unit: str) -> None:
     """Not even one that is made for it."""
     began = time.perf_counter()

@@ -172,12 +172,45 @@ def end(data: Data, dialogue: DialogueId, namespace: Namespace = None) -> None:
 
 @app.command()
 @on_database()
-def compact(data: Data, dialogue: DialogueId, namespace: Namespace = None) -> None:
-    """Summarize a dialogue. This version cannot do that yet, and says so.
+def summarize(
+    data: Data,
+    dialogue: DialogueId,
+    namespace: Namespace = None,
+    template: Annotated[
+        str | None, typer.Option("--template", help="A template of the server's settings.")
+    ] = None,
+    start_id: Annotated[
+        str | None, typer.Option("--start-id", help="Its first message; without it the first.")
+    ] = None,
+    end_id: Annotated[
+        str | None, typer.Option("--end-id", help="Its last message; without it the newest.")
+    ] = None,
+    id: NewId = None,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Build on no earlier summary: read all of it again.")
+    ] = False,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Do not wait until the summary is made.")
+    ] = False,
+) -> None:
+    """Summarize a dialogue, or a range of its messages. They stay as they are.
 
-    Example: `dialoguedb dialogue compact repair-204`
+    A new summary begins with the text of the last one, and goes on with what was said since.
+
+    Example: `dialoguedb dialogue summarize repair-204`
     """
-    dialogue_of(data, dialogue, namespace).compact()
+    summary = dialogue_of(data, dialogue, namespace).summarize(
+        template=template,
+        start_id=start_id,
+        end_id=end_id,
+        id=id,
+        incremental=not whole,
+        wait=not no_wait,
+    )
+    data.show(summary.to_dict())
+
+
+app.command("compact")(summarize)
 
 
 @app.command()

@@ -49,6 +49,9 @@ def serve(
     embedder_timeout_seconds: Annotated[
         int | None, _option("embedder_timeout_seconds", default="30")
     ] = None,
+    llm: Annotated[str | None, _option("llm")] = None,
+    llm_url: Annotated[str | None, _option("llm_url")] = None,
+    llm_timeout_seconds: Annotated[int | None, _option("llm_timeout_seconds", default="60")] = None,
     log_level: Annotated[str | None, _option("log_level", default="info")] = None,
     access_log: Annotated[
         bool | None, _option("access_log", "--access-log/--no-access-log", default="on")

@@ -237,7 +237,8 @@ def _body(
         schema = {"allOf": [schema, {"required": only_here}]}
     media: Schema = {"schema": schema}
     media["example"] = example_of(schema, schemas, only=_telling(operation, only_here))
-    return {"required": bool(in_body), "content": {"application/json": media}}
+    only_in_body = in_body.keys() - set(operation.query)
+    return {"required": bool(only_in_body), "content": {"application/json": media}}
 
 
 #: Fields that an example of a body shows: what a caller would send.

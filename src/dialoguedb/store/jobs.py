@@ -87,6 +87,19 @@ def add(tx: WriteTx, kind: str, key: str, payload: str = "{}", *, delay_ms: int 
     )
 
 
+def may_be_due(store: Store, kinds: Sequence[str]) -> bool:
+    """Tell whether a job may be due; where reading is as dear as claiming, that is not asked."""
+    if not store.inline:
+        return True
+    wanted, now = json.dumps(list(kinds)), store.runtime.now()
+    return store.read(None, lambda tx: tx.one("jobs_due", kinds=wanted, now=now)) is not None
+
+
+def has_any(tx: ReadTx, kinds: Sequence[str]) -> bool:
+    """Tell whether there is a job of some kinds that has not failed."""
+    return any(one.kind in kinds and one.failed is None for one in every(tx))
+
+
 def claim(tx: WriteTx, kinds: Sequence[str], lease_ms: int) -> Job | None:
     """Take the job that has been due for longest and that nobody holds; None if there is none.
 

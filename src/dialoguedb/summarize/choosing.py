@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -14,6 +15,8 @@ from dialoguedb.summarize.salience import Material
 _THRIFT: Final = 0.9
 #: Sentences whose vectors have this cosine say the same.
 _SAME: Final = 0.9
+#: Candidates that are looked at between two questions whether to go on: some ms.
+_STEP: Final = 64
 
 #: The numbers of sentences that are taken together: one, or one after what it follows up.
 Candidate = tuple[int, ...]
@@ -49,7 +52,7 @@ def choose(
         costs: of what stands around the sentences.
         covered: terms that have been said already, in an earlier summary.
         room: tokens that there are.
-        going: asked at each step.
+        going: asked now and then.
     Returns: their numbers, in the order in which they were taken.
     Raises:
         Interrupted: `going` said no.
@@ -57,8 +60,11 @@ def choose(
     chosen = _Chosen(material, costs, covered)
     queue = [(-chosen.worth(one), one) for one in chosen.candidates]
     heapq.heapify(queue)
-    while queue:
-        check(going)
+    for step in count():
+        if not queue:
+            break
+        if step % _STEP == 0:
+            check(going)
         old, one = heapq.heappop(queue)
         cost = chosen.cost(one)
         if not old or not cost or cost > room:
@@ -115,8 +121,8 @@ class _Chosen:
 
     def worth(self, one: Candidate) -> float:
         """Give what a candidate adds for what it costs, 0 or more."""
-        new = [self._said[i] for i in one if i not in self._taken]
-        terms = frozenset[str]().union(*(sentence.terms for sentence in new)) - self._covered
+        new = [self._said[i].terms for i in one if i not in self._taken]
+        terms = frozenset[str]().union(*new) - self._covered
         if not terms:
             return 0.0
         # Sorted: the sum of the same numbers must be the same to the last bit.
@@ -125,23 +131,31 @@ class _Chosen:
 
     def cost(self, one: Candidate) -> int:
         """Give the tokens that a candidate needs, 0 if it is there already."""
-        new = [self._said[i] for i in one if i not in self._taken]
-        turns = {sentence.turn for sentence in new} - self._turns
-        days = {self._costs.day_of[turn]: self._costs.day[turn] for turn in turns}
-        return (
-            sum(sentence.tokens for sentence in new)
-            + sum(self._costs.speaker[turn] for turn in turns)
-            + sum(cost for day, cost in days.items() if day not in self._days)
-        )
+        total = 0
+        turns, days = self._turns, self._days
+        turn_before, day_before = -1, None
+        for i in one:
+            if i in self._taken:
+                continue
+            total += self._said[i].tokens
+            turn = self._said[i].turn
+            if turn not in turns and turn != turn_before:
+                total += self._costs.speaker[turn]
+                day = self._costs.day_of[turn]
+                if day not in days and day != day_before:
+                    total += self._costs.day[turn]
+                    day_before = day
+            turn_before = turn
+        return total
 
     def _nearness(self, i: int) -> float:
         """Give how near a sentence is to the nearest that was taken, 0.._SAME."""
         seen, nearest = self._near.get(i, (0, 0.0))
-        count = len(self.order)
-        if seen < count:
-            fresh = float((self._rows[seen:count] @ self._vectors[i]).max())
+        taken = len(self.order)
+        if seen < taken:
+            fresh = float((self._rows[seen:taken] @ self._vectors[i]).max())
             nearest = min(max(nearest, fresh), _SAME)
-            self._near[i] = (count, nearest)
+            self._near[i] = (taken, nearest)
         return nearest
 
     def take(self, one: Candidate) -> list[Candidate]:
@@ -165,7 +179,7 @@ class _Chosen:
         return cheaper
 
     def _remember(self, vector: NDArray[np.float32]) -> None:
-        count = len(self.order)
-        if count == len(self._rows):
+        taken = len(self.order)
+        if taken == len(self._rows):
             self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
-        self._rows[count] = vector
+        self._rows[taken] = vector

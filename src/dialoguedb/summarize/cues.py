@@ -31,16 +31,14 @@ _DATE = re.compile(
     r"\b(?:yesterday|today|tonight|tomorrow|(?:last|next|this) (?:week|weekend|month|year|summer"
     r"|winter|spring|fall|night)|(?:mon|tues|wednes|thurs|fri|satur|sun)day"
     r"|january|february|march|april|june|july|august|september|october|november|december"
-    r"|(?:days?|weeks?|months?|years?) ago)\b",
-    re.IGNORECASE,
+    r"|(?:days?|weeks?|months?|years?) ago)\b"
 )
 _DECIDED = re.compile(
     r"\b(?:decid\w+|agreed?|let's|going to|gonna|plan(?:s|ned|ning)?|will|we'll|i'll|must|chose|"
-    r"choose|settled|booked|signed up|promis\w+|want to|need to|prefer\w*|should)\b",
-    re.IGNORECASE,
+    r"choose|settled|booked|signed up|promis\w+|want to|need to|prefer\w*|should)\b"
 )
-_OWN = re.compile(r"\b(?:I|my|mine|we|our|ours|us|me)\b", re.IGNORECASE)
-_YOURS = re.compile(r"\b(?:you|your|yours)\b", re.IGNORECASE)
+_OWN = re.compile(r"\b(?:i|my|mine|we|our|ours|us|me)\b")
+_YOURS = re.compile(r"\byou(?:rs?)?\b")
 _LEANS = re.compile(
     r"(?:and|but|so|also|plus|then|it|it's|its|they|they're|they've|their|them|this|that|that's|these|"
     r"those|he|he's|his|she|she's|her)\b",
@@ -70,13 +68,14 @@ def worth(text: str, role: str, terms: int, *, asks: bool) -> float:
 
 def _form(text: str) -> float:
     factor = 1.0
-    if _NUMBER.search(text) or _NAME.search(text) or _DATE.search(text):
+    lower = text.lower()
+    if _NUMBER.search(text) or _NAME.search(text) or _DATE.search(lower):
         factor *= FACT
-    if _DECIDED.search(text):
+    if _DECIDED.search(lower):
         factor *= DECISION
-    if _OWN.search(text):
+    if _OWN.search(lower):
         factor *= OWN
-    elif _YOURS.search(text):
+    elif _YOURS.search(lower):
         factor *= YOURS
     return factor
 

@@ -1,27 +1,27 @@
 """The built-in summariser: a conversation's own sentences, the ones that say most."""
 
-import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from itertools import groupby
 from typing import Final
 
 from dialoguedb.embed import Embedder
 from dialoguedb.search import analyser
 from dialoguedb.summarize.choosing import Costs, choose
-from dialoguedb.summarize.protocol import Result, Source, Tokenizer, Turn, Usage, check
-from dialoguedb.summarize.salience import STEP, Sentence, weigh
+from dialoguedb.summarize.chunks import fitting, shortened
+from dialoguedb.summarize.lines import (
+    day_line,
+    day_of,
+    default_tokens,
+    joined,
+    last_day,
+    speaker_of,
+    tokens_of,
+)
+from dialoguedb.summarize.protocol import Result, Source, Tokenizer, Turn, Usage
+from dialoguedb.summarize.salience import Sentence, weigh
 
 PROVIDER: Final = "builtin"
 MODEL: Final = "extractive-1"
-
-#: A summary has a tenth of its source, within these bounds, unless it is told otherwise.
-SHARE: Final = 10
-LEAST_TOKENS: Final = 64
-MOST_TOKENS: Final = 1000
-
-_DAY = re.compile(r"^\[\d{4}-\d{2}-\d{2}\]$", re.MULTILINE)
-_MS_A_DAY = 86_400_000
 
 
 class ExtractiveSummarizer:
@@ -80,17 +80,17 @@ class ExtractiveSummarizer:
         if not said:
             return ""
         best = max(said, key=lambda sentence: sentence.weight)
-        length = len(best.text)
-        while length:
-            text = written(turns, [best], shown)
+        head = written(turns, [best._replace(text="")], shown)
+        rest = fitting(best.text, room - self._tokenizer.count(head), self._tokenizer)
+        while rest:
+            text = written(turns, [best._replace(text=rest)], shown)
             if self._tokenizer.count(text) <= room:
                 return text
-            length //= 2
-            best = best._replace(text=f"{best.text[:length].rstrip()} …")
+            rest = shortened(rest, self._tokenizer.count(rest) - 1, self._tokenizer)
         return ""
 
     def _costs(self, turns: Sequence[Turn], shown: str | None) -> Costs:
-        days = [turn.created_ms // _MS_A_DAY for turn in turns]
+        days = [day_of(turn) for turn in turns]
         by_day = {day: self._tokenizer.count(day_line(day)) + 1 for day in set(days)}
         speakers = [speaker_of(turn) for turn in turns]
         by_speaker = {name: self._tokenizer.count(f"{name}:") + 1 for name in set(speakers)}
@@ -100,47 +100,6 @@ class ExtractiveSummarizer:
             day_of=days,
             day_shown=next((day for day in by_day if day_line(day) == shown), None),
         )
-
-
-def tokens_of(turns: Sequence[Turn], tokenizer: Tokenizer, going: Callable[[], bool]) -> int:
-    """Count the tokens of what turns say.
-
-    Raises:
-        Interrupted: `going` said no.
-    """
-    total = 0
-    for number, turn in enumerate(turns):
-        if number % STEP == 0:
-            check(going)
-        total += tokenizer.count(turn.text)
-    return total
-
-
-def default_tokens(total: int) -> int:
-    """Give the length of a summary of a source of `total` tokens."""
-    return min(max(total // SHARE, LEAST_TOKENS), MOST_TOKENS)
-
-
-def joined(earlier: str | None, new: str) -> str | None:
-    """Put what is new behind an earlier summary."""
-    return "\n".join(part for part in (earlier, new) if part) or None
-
-
-def last_day(text: str | None) -> str | None:
-    """Give the last line of a day in a summary; None without one."""
-    days = _DAY.findall(text or "")
-    return days[-1] if days else None
-
-
-def day_line(day: int) -> str:
-    """Write the line of a day, by its number since 1970."""
-    return f"[{datetime.fromtimestamp(day * 86_400, UTC).date().isoformat()}]"
-
-
-def speaker_of(turn: Turn) -> str:
-    """Give what stands before what a speaker says: the name on one line, else the role."""
-    name = " ".join((turn.name or "").split())
-    return name or " ".join(turn.role.split()).capitalize()
 
 
 def written(turns: Sequence[Turn], chosen: Sequence[Sentence], shown: str | None) -> str:
@@ -154,7 +113,7 @@ def written(turns: Sequence[Turn], chosen: Sequence[Sentence], shown: str | None
     lines: list[str] = []
     last = shown
     for number, group in groupby(chosen, key=lambda sentence: sentence.turn):
-        day = day_line(turns[number].created_ms // _MS_A_DAY)
+        day = day_line(day_of(turns[number]))
         if day != last:
             lines.append(day)
             last = day

@@ -13,15 +13,19 @@ from dialoguedb.summarize import cues, sentences
 from dialoguedb.summarize.protocol import Tokenizer, Turn, check
 
 #: Sentences that are worked on between two questions whether to go on: some 10 ms.
-STEP: Final = 256
+_STEP: Final = 256
 #: A sentence can stand for what is said around it: so many sentences before and after.
 _AROUND: Final = 12
+#: Sentences whose sums are taken in one go.
+_BLOCK: Final = 1024
 #: What is added to the factor 1 of a sentence that means all that is said around it.
 _CENTRAL: Final = 1.0
 #: What is added to it where all of a sentence's words are said for the first time.
-_FRESH: Final = 0.5
+_FRESH: Final = 0.4
+#: The worth of a word grows with this power of how often it comes.
+_TOPIC: Final = 0.4
 #: An answer to a question is worth more, and so are the first and the last turns.
-_ANSWER: Final = 1.2
+_ANSWER: Final = 1.4
 _EDGE: Final = 1.3
 _EDGE_TURNS: Final = 2
 #: An answer of fewer terms is not understood without its question.
@@ -76,18 +80,18 @@ def weigh(
         Interrupted: `going` said no.
     """
     weigher = _Weigher(turns, tokenizer)
-    for start in range(0, len(turns), STEP):
+    for start in range(0, len(turns), _STEP):
         check(going)
-        weigher.cut(range(start, min(start + STEP, len(turns))))
+        weigher.cut(range(start, min(start + _STEP, len(turns))))
     vectors = np.zeros((len(weigher.texts), embedder.dimension or 0), np.float32)
-    for start in range(0, len(vectors), STEP):
+    for start in range(0, len(vectors), _STEP):
         check(going)
-        vectors[start : start + STEP] = embedder.embed(weigher.texts[start : start + STEP])
+        vectors[start : start + _STEP] = embedder.embed(weigher.texts[start : start + _STEP])
     vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1)
     centrality = _centrality(vectors).tolist()
-    for start in range(0, len(vectors), STEP):
+    for start in range(0, len(vectors), _STEP):
         check(going)
-        weigher.weigh(range(start, min(start + STEP, len(vectors))), centrality)
+        weigher.weigh(range(start, min(start + _STEP, len(vectors))), centrality)
     return Material(weigher.made, vectors, _words(weigher.made))
 
 
@@ -103,6 +107,8 @@ class _Weigher:
         self._seen: set[str] = set()
         #: A question that ended the turn before, until a sentence has answered it.
         self._open: int | None = None
+        #: The last turn that asks something, and the last one before the turn at hand.
+        self._asking = self._asked = -2
         # Whom they talk to is said again and again.
         names = " ".join({turn.name for turn in turns if turn.name})
         self._left_out = analyser.STOP_TERMS | frozenset(analyser.terms(names))
@@ -123,11 +129,15 @@ class _Weigher:
         text, number = self.texts[i], self._turn_of[i]
         terms = frozenset(analyser.terms(text)) - self._left_out
         asks = sentences.is_question(text)
+        if self.made and self.made[-1].turn != number:
+            self._asked = self._asking
         leans_on, alone = self._leaning(text, number, len(terms))
         weight = (1 + _CENTRAL * central) * self._freshness(terms)
         weight *= cues.worth(text, self._turns[number].role, len(terms), asks=asks)
-        if leans_on is not None and self.made[leans_on].turn != number:
+        if self._asked == number - 1:
             weight *= _ANSWER
+        if asks:
+            self._asking = number
         # Greetings are at the edges too.
         is_full = len(terms) >= cues.FULL_TERMS
         if is_full and min(number, len(self._turns) - 1 - number) < _EDGE_TURNS:
@@ -155,20 +165,26 @@ class _Weigher:
         return None, True
 
 
-def _centrality(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+def _centrality(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Give how near each sentence is to the mean of those around it, 0..1."""
-    count = len(vectors)
-    # In double precision: the sum of many thousand is subtracted from another.
-    sums = np.zeros((count + 1, vectors.shape[1]))
-    np.cumsum(vectors, axis=0, out=sums[1:])
-    at = np.arange(count)
-    around = sums[np.minimum(at + _AROUND + 1, count)] - sums[np.maximum(at - _AROUND, 0)]
-    lengths = np.maximum(np.linalg.norm(around, axis=1), 1e-9)
-    cosines: NDArray[np.float64] = np.einsum("ij,ij->i", around, vectors) / lengths
-    return np.clip(cosines, 0, 1)
+    found = np.empty(len(vectors), np.float32)
+    # Block by block: the sums of many thousand rows would no longer be exact enough.
+    for start in range(0, len(vectors), _BLOCK):
+        end = min(start + _BLOCK, len(vectors))
+        first, last = max(start - _AROUND, 0), min(end + _AROUND, len(vectors))
+        sums = np.zeros((last - first + 1, vectors.shape[1]), np.float32)
+        np.cumsum(vectors[first:last], axis=0, out=sums[1:])
+        at = np.arange(start, end)
+        upper = np.minimum(at + _AROUND + 1, last) - first
+        lower = np.maximum(at - _AROUND, first) - first
+        around = sums[upper] - sums[lower]
+        lengths = np.maximum(np.linalg.norm(around, axis=1), 1e-9)
+        cosines = np.einsum("ij,ij->i", around, vectors[start:end]) / lengths
+        found[start:end] = np.clip(cosines, 0, 1)
+    return found
 
 
 def _words(said: Sequence[Sentence]) -> dict[str, float]:
-    """Give the worth of each term: what comes again is a topic, four times as often twice as much."""
+    """Give the worth of each term: what comes again is a topic, if not as often as it comes."""
     counts = Counter(term for sentence in said for term in sentence.terms)
-    return {term: count**0.5 for term, count in counts.items()}
+    return {term: count**_TOPIC for term, count in counts.items()}

@@ -36,9 +36,13 @@ def split(text: str) -> list[str]:
     Returns: sentences of 1 to about `MAX_CHARACTERS` characters.
     """
     text = _CODE.sub(_code, text[:MAX_TEXT_CHARACTERS])
-    ends = [found.end() for found in _END.finditer(text) if not _is_abbreviation(text, found)]
-    found = (" ".join(text[a:b].split()) for a, b in pairwise([0, *ends, len(text)]))
+    found = (" ".join(text[a:b].split()) for a, b in pairwise([0, *ends(text), len(text)]))
     return [part for sentence in found if sentence for part in _short(sentence)]
+
+
+def ends(text: str) -> list[int]:
+    """Give where the sentences of a text end, but for the last."""
+    return [found.end() for found in _END.finditer(text) if not _is_abbreviation(text, found)]
 
 
 def is_question(sentence: str) -> bool:

@@ -12,7 +12,6 @@ from dialoguedb.errors import (
     DialogueDBError,
     InvalidParameter,
     MessageNotFound,
-    NotImplementedYet,
     PreconditionFailed,
 )
 from dialoguedb.models import dialogues
@@ -22,6 +21,7 @@ from dialoguedb.models.messages import MessagePage
 from dialoguedb.runtime import Runtime, chance
 from dialoguedb.sdk._sync.message import Message
 from dialoguedb.sdk._sync.sending import Sender, pause
+from dialoguedb.sdk._sync.summary import Summary
 from dialoguedb.sdk.calls import cut, encoded, moved
 from dialoguedb.sdk.contexts import Context, context_of
 from dialoguedb.sdk.records import (
@@ -464,17 +464,60 @@ class Dialogue(DialogueRecord):
         """Undo the archiving."""
         return self._act("unarchive")
 
-    def summarize(self) -> None:
-        """Summarise it.
+    # ── summaries ────────────────────────────────────────────────────────────────────────────
 
+    def summarize(
+        self,
+        *,
+        template: str | None = None,
+        start_id: str | None = None,
+        end_id: str | None = None,
+        id: str | None = None,
+        incremental: bool = True,
+        metadata: Mapping[str, Any] | None = None,
+        tags: Sequence[str] | None = None,
+        wait: bool = True,
+        timeout_s: float = 300.0,
+    ) -> Summary:
+        """Have it summarised, or a range of its messages; the messages stay as they are.
+
+        What is being summarised already is not begun again: that summary comes back.
+
+        Args:
+            template: the slug of a template of the server's settings.
+            start_id: the first message of the range; the dialogue's if None.
+            end_id: the last message of the range; the newest if None.
+            id: an id of your own for the summary, unique in the project.
+            incremental: build on the summary of the same template that reaches farthest: its text
+                stays, and what is new follows. Not with `start_id`.
+            metadata: a flat dict, for good.
+            tags: at most 10.
+            wait: until it is made; else it comes back while it is `processing`.
+            timeout_s: how long to wait, seconds.
         Raises:
-            NotImplementedYet: always, in this version.
+            SummaryFailed: it could not be made; the message says why.
+            TimedOut: it takes longer; it is still being made.
+            SummaryUnderWay: the same messages are being summarised under another id.
+            DialogueNotFound, MessageNotFound: there is none of this id.
+            DuplicateId, BadRequest: a value is not valid; the error names the field.
         """
-        raise NotImplementedYet("Summaries are not there yet")
+        made = self._sender.send(
+            "summaries.create",
+            dialogueId=self.id,
+            namespace=self.namespace,
+            template=template,
+            startId=start_id,
+            endId=end_id,
+            id=id,
+            incremental=None if incremental else False,
+            metadata=metadata,
+            tags=tags,
+        )
+        summary = Summary(self._sender, made)
+        return summary.wait(timeout_s) if wait else summary
 
-    def compact(self) -> None:
-        """Do the same as `summarize`, under its old name."""
-        self.summarize()
+    #: The same, under its old name.
+    compact = summarize
 
 
 def _resumed(resume: str | None, count: int) -> tuple[str, int]:

@@ -63,3 +63,27 @@ async def test_a_mistake_names_the_field(db: AsyncDialogueDB) -> None:
     await db.delete_dialogue(dialogue.id)
     with pytest.raises(errors.DialogueNotFound):
         await dialogue.context()
+
+
+async def test_the_summary_stands_for_what_it_covers(db: AsyncDialogueDB) -> None:
+    """With as many of the last turns as are kept; one that is stale stands for nothing."""
+    dialogue = await db.create_dialogue(namespace="u1")
+    said = await dialogue.save_messages(
+        [
+            {"role": ("user", "assistant")[number % 2], "content": f"The parcel {number} is late."}
+            for number in range(30)
+        ]
+    )
+    summary = await dialogue.summarize()
+    last = await dialogue.save_message(role="user", content="And now?")
+    made = await dialogue.context(keep_last=4)
+    assert made.summary_id == summary.id
+    assert made.messages[0]["content"].endswith(str(summary.content))
+    assert [one.id for one in made.included] == [
+        summary.id,
+        *(one.id for one in (*said[-4:], last)),
+    ]
+    await dialogue.delete_message(said[3].id)
+    made = await dialogue.context(keep_last=4)
+    assert made.summary_id is None
+    assert [one.reason for one in made.included] == ["recent"] * 30

@@ -62,3 +62,27 @@ def test_a_mistake_names_the_field(db: DialogueDB) -> None:
     db.delete_dialogue(dialogue.id)
     with pytest.raises(errors.DialogueNotFound):
         dialogue.context()
+
+
+def test_the_summary_stands_for_what_it_covers(db: DialogueDB) -> None:
+    """With as many of the last turns as are kept; one that is stale stands for nothing."""
+    dialogue = db.create_dialogue(namespace="u1")
+    said = dialogue.save_messages(
+        [
+            {"role": ("user", "assistant")[number % 2], "content": f"The parcel {number} is late."}
+            for number in range(30)
+        ]
+    )
+    summary = dialogue.summarize()
+    last = dialogue.save_message(role="user", content="And now?")
+    made = dialogue.context(keep_last=4)
+    assert made.summary_id == summary.id
+    assert made.messages[0]["content"].endswith(str(summary.content))
+    assert [one.id for one in made.included] == [
+        summary.id,
+        *(one.id for one in (*said[-4:], last)),
+    ]
+    dialogue.delete_message(said[3].id)
+    made = dialogue.context(keep_last=4)
+    assert made.summary_id is None
+    assert [one.reason for one in made.included] == ["recent"] * 30

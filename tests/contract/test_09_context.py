@@ -195,3 +195,35 @@ def test_the_same_is_answered_byte_for_byte(api: httpx.Client) -> None:
     first = context(api, query="colour").content
     assert context(api, query="colour").content == first
     assert json.loads(first)["included"]
+
+
+def test_pairs_are_whole_wherever_the_budget_ends(api: httpx.Client) -> None:
+    """In a dialogue that is all calls and results, for a page of it ends between the two."""
+    rounds = []
+    for number in range(50):
+        use = {"type": "tool_use", "id": f"c{number}", "name": "look", "input": {"n": number}}
+        result = {"type": "tool_result", "tool_use_id": f"c{number}", "content": "found " * 9}
+        rounds += [say("assistant", [use]), say("user", [result])]
+    talk(api, say("user", "Look everywhere."), *rounds)
+    for most in range(80, 1500, 90):
+        messages = made(context(api, maxTokens=most, format="openai", keepLast=0))["messages"]
+        kinds = ["call" if "tool_calls" in one else one["role"] for one in messages]
+        assert kinds[-2:] == ["call", "tool"]
+        assert kinds in (["call", "tool"] * (len(kinds) // 2), ["user", *kinds[1:]])
+        assert [one["tool_calls"][0]["id"] for one in messages if "tool_calls" in one] == [
+            one["tool_call_id"] for one in messages if one["role"] == "tool"
+        ]
+
+
+def test_all_that_instructs_the_model_first_is_the_system_prompt(api: httpx.Client) -> None:
+    """However much of it there is; what comes later is a turn."""
+    rules = [say(("system", "developer")[n % 2], f"Rule {n}.", id=f"r{n}") for n in range(11)]
+    talk(api, *rules, say("user", "hi", id="m1"), say("system", "Now.", id="s1"))
+    answer = made(context(api, format="anthropic"))
+    assert answer["system"].split("\n\n") == [f"Rule {n}." for n in range(11)]
+    assert [part["reason"] for part in answer["included"]] == [*["system"] * 11, *["recent"] * 2]
+    assert answer["messages"][0]["content"][1]["text"] == "system: Now."
+    only = [say("system", f"Rule {n}.") for n in range(9)]
+    talk(api, *only, dialogue="d-9")
+    answer = made(api.get("/dialogue/d-9/context", params={"namespace": SPACE}))
+    assert len(answer["messages"]) == 9

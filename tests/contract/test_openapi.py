@@ -48,6 +48,12 @@ TOLERATED = (
         "DUPLICATE_ID",
         "3.1: taking an id already used is 400 DUPLICATE_ID, though a schema cannot know it",
     ),
+    Tolerated(
+        "positive_data_acceptance",
+        frozenset({"context.build", "context.build_by_query"}),
+        "INVALID_PARAMETER",
+        "Beyond: a budget that does not hold the last turn of this dialogue is refused",
+    ),
 )
 
 

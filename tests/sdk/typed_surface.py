@@ -8,6 +8,7 @@ from dialoguedb import (
     AsyncDialogueDB,
     AsyncMemory,
     AsyncMessage,
+    Context,
     Dialogue,
     DialogueDB,
     Memory,
@@ -57,6 +58,8 @@ def dialogues(db: DialogueDB) -> None:
     assert_type(made.end(), Dialogue)
     assert_type(made.refresh(), Dialogue)
     assert_type(made.create_thread(label="x"), Dialogue)
+    assert_type(made.context(max_tokens=500, format="openai", query="x"), Context)
+    assert_type(made.context().messages, list[dict[str, Any]])
     assert_type(made.get_threads(), list[Dialogue])
     assert_type(made.to_dict(), dict[str, Any])
 

@@ -1,6 +1,6 @@
 """Counting tokens, against the counts of tiktoken's encodings.
 
-`counts.json` holds texts with the counts that tiktoken 0.14 gives for them with the data of its
+`token_counts.json` holds texts with the counts of tiktoken 0.14 for them, with the data of its
 encodings, so that no test needs that data. Where it is on the disk, the counts are taken again.
 """
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from dialoguedb.settings import tiktoken_folder
 from dialoguedb.tokens import Estimate, open_tokenizer, tokenizer_of
 
-TEXTS = json.loads((Path(__file__).parent / "counts.json").read_text(encoding="utf-8"))
+TEXTS = json.loads((Path(__file__).parent / "token_counts.json").read_text(encoding="utf-8"))
 #: The one text on which cl100k_base needs far more tokens than any newer encoding.
 BESIDE = {("Chinese: traditional", "cl100k_base")}
 #: The names under which tiktoken keeps the data of o200k_base and of cl100k_base.

@@ -5,6 +5,7 @@ the summariser is asked, outside any transaction; then the summary and the job e
 """
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import NamedTuple
 
 from dialoguedb.models import documents
@@ -97,15 +98,16 @@ def _outcome(
             "ended; the log of the server, or of `dialoguedb work`, says more. Ask for it again "
             "when that is mended"
         )
-    way = ways(row.template)
     found = _read(task, scope, row, row.start if base is None else base.end)
+    way = ways(row.template)
     source = Source(
         turns=found.turns,
         earlier=None if base is None else base.content,
         prompt=way.prompt,
         max_tokens=way.max_tokens,
     )
-    result = way.summarizer.summarize(source, lambda: task.held)
+    with closing(way.summarizer):
+        result = way.summarizer.summarize(source, lambda: task.held)
     return _completed(way, result, found, base)
 
 

@@ -1,7 +1,6 @@
 """Ways to make a summary: by what, and by which prompt, as the settings say."""
 
 from collections.abc import Callable
-from functools import cache
 from typing import NamedTuple
 
 from dialoguedb.errors import AdminError
@@ -13,7 +12,7 @@ class Way(NamedTuple):
     """A way to make a summary.
 
     Attributes:
-        summarizer: makes it.
+        summarizer: makes it; to be closed.
         prompt: the template's; None for the summariser's own.
         max_tokens: of what is new; None for as many as the summariser chooses.
     """
@@ -28,9 +27,8 @@ Ways = Callable[[str | None], Way]
 
 
 def ways_of(settings: Settings) -> Ways:
-    """Make what gives the ways of some settings; what is heavy is loaded with the first one."""
+    """Make what gives the ways of some settings; each is opened when it is asked for."""
 
-    @cache
     def way(slug: str | None) -> Way:
         # Models take long to load, and most programs never ask for a summary.
         from dialoguedb.summarize.opening import open_summarizer, wanted  # noqa: PLC0415

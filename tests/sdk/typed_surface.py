@@ -124,3 +124,5 @@ async def in_async() -> None:
     assert_type((await db.search_messages("x"))[0], AsyncMessage)
     assert_type(made.messages, tuple[AsyncMessage, ...])
     assert_type(await made.end(), AsyncDialogue)
+    assert_type(await made.compact(wait=False), AsyncSummary)
+    assert_type((await db.list_summaries("d")).items, list[AsyncSummary])

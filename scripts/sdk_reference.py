@@ -41,6 +41,7 @@ _CLASSES = (
     "Dialogue",
     "Message",
     "Memory",
+    "Summary",
     "Page",
     "SearchResults",
     "SearchResult",

@@ -8,6 +8,7 @@ from dialoguedb import (
     AsyncDialogueDB,
     AsyncMemory,
     AsyncMessage,
+    AsyncSummary,
     Dialogue,
     DialogueDB,
     Memory,

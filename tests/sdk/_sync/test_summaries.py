@@ -46,7 +46,7 @@ def test_a_dialogue_is_summarised(db: DialogueDB) -> None:
         assert one.to_dict()["contentTokenCount"] == one.content_token_count
         assert all(isinstance(getattr(one, name), int) for name in COUNTS)
     assert repr(made).endswith("Summary(id='s', status='completed')")
-    with pytest.raises(AttributeError, match="content cannot be changed$"):
+    with pytest.raises(AttributeError, match=r"content cannot be changed$"):
         made.content = "x"  # type: ignore[misc]
 
 

@@ -9,7 +9,7 @@ from dialoguedb.summarize.protocol import Tokenizer, Turn, check
 
 #: A summary has a tenth of its source, within these bounds, unless it is told otherwise.
 SHARE: Final = 10
-LEAST_TOKENS: Final = 64
+LEAST_TOKENS: Final = 128
 MOST_TOKENS: Final = 1000
 
 #: Turns between two questions whether to go on.

@@ -29,7 +29,7 @@ _ANSWER: Final = 1.4
 _EDGE: Final = 1.3
 _EDGE_TURNS: Final = 2
 #: An answer of fewer terms is not understood without its question.
-_ALONE_TERMS: Final = 3
+_ALONE_TERMS: Final = 5
 
 
 class Sentence(NamedTuple):
@@ -111,7 +111,7 @@ class _Weigher:
         self._asking = self._asked = -2
         # Whom they talk to is said again and again.
         names = " ".join({turn.name for turn in turns if turn.name})
-        self._left_out = analyser.STOP_TERMS | frozenset(analyser.terms(names))
+        self._left_out = frozenset(analyser.terms(names))
 
     def cut(self, numbers: range) -> None:
         """Cut some turns into sentences."""
@@ -127,7 +127,7 @@ class _Weigher:
 
     def _sentence(self, i: int, central: float) -> Sentence:
         text, number = self.texts[i], self._turn_of[i]
-        terms = frozenset(analyser.terms(text)) - self._left_out
+        terms = terms_of(text) - self._left_out
         asks = sentences.is_question(text)
         if self.made and self.made[-1].turn != number:
             self._asked = self._asking
@@ -163,6 +163,21 @@ class _Weigher:
         if before.turn == number and before.terms and cues.leans(text):
             return len(self.made) - 1, False
         return None, True
+
+
+def terms_of(text: str) -> frozenset[str]:
+    """Give the distinct terms of a text that say what it is about.
+
+    An identifier or an address is one term and not its parts besides: it would be worth as much
+    as a whole sentence.
+    """
+    found: set[str] = set()
+    for chunk in text.split():
+        terms = analyser.terms(chunk)
+        if len(terms) > 1 and chunk.isascii():
+            terms = [max(terms, key=len)]
+        found.update(terms)
+    return frozenset(found) - analyser.STOP_TERMS
 
 
 def _centrality(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

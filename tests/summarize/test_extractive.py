@@ -273,7 +273,7 @@ def test_order_and_speakers_are_kept(turns: list[Turn], most: int) -> None:
 def is_part(said: str, text: str) -> bool:
     """Tell whether sentences stand in a text in this order."""
     if said.endswith(" …"):
-        return text.startswith(said[:-2])
+        return said[:-2] in text
     start = 0
     for sentence in re.findall(r"\S.*?[.!?](?=\s|$)", said):
         start = text.find(sentence, start)

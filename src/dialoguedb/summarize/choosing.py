@@ -116,7 +116,7 @@ class _Chosen:
         self._by_day: dict[int, list[Candidate]] = {}
 
     def candidates(self, enough: int) -> list[Candidate]:
-        """Give what can be taken: sentences of `enough` terms, and sentences after what they follow."""
+        """Give what can be taken: sentences of `enough` terms, or with what they follow up."""
         found: list[Candidate] = []
         for i, sentence in enumerate(self._said):
             if not sentence.terms:

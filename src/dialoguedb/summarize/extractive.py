@@ -6,13 +6,14 @@ from typing import Final
 
 from dialoguedb.embed import Embedder
 from dialoguedb.summarize.choosing import Costs, choose
-from dialoguedb.summarize.chunks import fitting, shortened
 from dialoguedb.summarize.lines import (
     day_line,
     day_of,
     default_tokens,
+    fitting,
     joined,
     last_day,
+    shortened,
     speaker_of,
     tokens_of,
 )

@@ -207,9 +207,9 @@ def test_ten_thousand_turns_take_seconds(summarizer: ExtractiveSummarizer) -> No
     ]
     times = []
     for count in (2_500, 10_000):
-        began = time.perf_counter()
+        began = time.process_time()
         summarizer.summarize(Source(turns[:count]), always)
-        times.append(time.perf_counter() - began)
+        times.append(time.process_time() - began)
     assert times[1] < 30
     assert times[1] < 10 * times[0]
 

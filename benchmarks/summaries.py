@@ -175,8 +175,7 @@ def measure(conversations: Sequence[Conversation]) -> dict[str, Worth]:
             for summary in way(said, room):
                 found[name] += worth(one, said, summary)
     return {
-        name: Worth(*map(statistics.fmean, zip(*rows, strict=True)))
-        for name, rows in found.items()
+        name: Worth(*map(statistics.fmean, zip(*rows, strict=True))) for name, rows in found.items()
     }
 
 

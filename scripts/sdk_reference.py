@@ -42,6 +42,7 @@ _CLASSES = (
     "Dialogue",
     "Message",
     "Memory",
+    "Summary",
     "Page",
     "SearchResults",
     "SearchResult",

@@ -333,11 +333,15 @@ def test_origins_are_separated_by_commas_in_a_variable() -> None:
 def test_the_limits_of_requests_are_settings() -> None:
     """Each field of `Limits` is one, and their defaults agree."""
     assert Settings().limits == Limits()
-    assert set(Limits.__struct_fields__) <= set(NAMES)
+    assert set(Limits.__struct_fields__) - {"templates"} <= set(NAMES)
     changed = Settings(
-        max_batch_messages=1, max_content_bytes=2, max_image_bytes=3, max_image_parts=4
+        max_batch_messages=1,
+        max_content_bytes=2,
+        max_image_bytes=3,
+        max_image_parts=4,
+        summary_templates={"b": SummaryTemplate(prompt="x"), "a": SummaryTemplate(prompt="y")},
     )
-    assert changed.limits == Limits(1, 2, 3, 4)
+    assert changed.limits == Limits(1, 2, 3, 4, ("a", "b"))
 
 
 # ── documented, and offered ──────────────────────────────────────────────────────────────────

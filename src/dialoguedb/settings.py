@@ -234,6 +234,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             max_content_bytes=self.max_content_bytes,
             max_image_bytes=self.max_image_bytes,
             max_image_parts=self.max_image_parts,
+            templates=tuple(sorted(self.summary_templates)),
         )
 
 

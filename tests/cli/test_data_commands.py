@@ -129,10 +129,23 @@ def test_a_context_is_ready_to_send(place: Place) -> None:
     assert (error["code"], error["details"][0]["field"]) == ("INVALID_PARAMETER", "maxTokens")
 
 
-def test_compact_says_that_it_cannot_yet(file_place: Place) -> None:
-    """It has its name already."""
-    made(file_place)
-    assert file_place.refused("dialogue", "compact", "d-1")["code"] == "NOT_IMPLEMENTED"
+def test_a_dialogue_is_summarized(place: Place) -> None:
+    """With a server and without; it can be read, listed and deleted."""
+    made(place, message={"role": "user", "content": "A rim costs 45 euros.", "id": "m"})
+    first = place.json("dialogue", "summarize", "d-1", "--id", "s-1")
+    assert (first["status"], first["messageCount"]) == ("completed", 1)
+    assert "45 euros" in first["content"]
+    second = place.json("dialogue", "compact", "d-1", "--end-id", "m", "--start-id", "m")
+    assert "basedOn" not in second
+    begun = place.json("dialogue", "summarize", "d-1", "--whole", "--no-wait", "--id", "s-3")
+    assert begun["status"] in ("processing", "completed")
+    assert place.json("summary", "get", "s-1") == first
+    listed = place.json("summary", "list", "--dialogue", "d-1", "--order", "asc")
+    assert [one["id"] for one in listed["items"]] == ["s-1", second["id"], "s-3"]
+    assert place.json("summary", "delete", "s-1") == {"deleted": "s-1"}
+    assert place.refused("summary", "get", "s-1")["code"] == "SUMMARY_NOT_FOUND"
+    error = place.refused("dialogue", "summarize", "d-1", "--template", "none")
+    assert error["code"] == "INVALID_PARAMETER"
 
 
 # ── messages ─────────────────────────────────────────────────────────────────────────────────

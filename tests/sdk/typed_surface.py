@@ -8,6 +8,7 @@ from dialoguedb import (
     AsyncDialogueDB,
     AsyncMemory,
     AsyncMessage,
+    AsyncSummary,
     Context,
     Dialogue,
     DialogueDB,
@@ -127,3 +128,5 @@ async def in_async() -> None:
     assert_type((await db.search_messages("x"))[0], AsyncMessage)
     assert_type(made.messages, tuple[AsyncMessage, ...])
     assert_type(await made.end(), AsyncDialogue)
+    assert_type(await made.compact(wait=False), AsyncSummary)
+    assert_type((await db.list_summaries("d")).items, list[AsyncSummary])

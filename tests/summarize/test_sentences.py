@@ -60,6 +60,6 @@ def test_no_sentence_is_empty_or_long_or_of_two_lines(text: str) -> None:
 )
 def test_no_text_takes_long(unit: str) -> None:
     """Not even one that is made for it."""
-    began = time.perf_counter()
+    began = time.process_time()
     split(unit * (200_000 // len(unit)))
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dialoguedb.summarize import cues
 from dialoguedb.summarize.protocol import check
 from dialoguedb.summarize.salience import Material
 
@@ -15,6 +16,9 @@ from dialoguedb.summarize.salience import Material
 _THRIFT: Final = 0.9
 #: Sentences whose vectors have this cosine say the same.
 _SAME: Final = 0.9
+#: A sentence of fewer terms, and no number, is not taken alone where there is no room for all, and
+#: others have more: it says hardly anything, and would fill whatever room is left.
+_ENOUGH_TERMS: Final = 3
 #: Candidates that are looked at between two questions whether to go on: some ms.
 _STEP: Final = 64
 
@@ -58,7 +62,7 @@ def choose(
         Interrupted: `going` said no.
     """
     chosen = _Chosen(material, costs, covered)
-    queue = [(-chosen.worth(one), one) for one in chosen.candidates]
+    queue = [(-chosen.worth(one), one) for one in chosen.candidates(_enough(material, room))]
     heapq.heapify(queue)
     for step in count():
         if not queue:
@@ -80,6 +84,13 @@ def choose(
     return chosen.order
 
 
+def _enough(material: Material, room: int) -> int:
+    """Give how many terms a sentence must have to be taken alone."""
+    if sum(sentence.tokens for sentence in material.sentences) <= room:
+        return 1
+    return min(_ENOUGH_TERMS, max(len(sentence.terms) for sentence in material.sentences))
+
+
 class _Chosen:
     """What has been taken, and what others are worth beside it.
 
@@ -90,7 +101,6 @@ class _Chosen:
 
     def __init__(self, material: Material, costs: Costs, covered: frozenset[str]) -> None:
         self.order: list[int] = []
-        self.candidates: list[Candidate] = []
         self._said = material.sentences
         self._vectors = material.vectors
         self._words = material.words
@@ -104,20 +114,23 @@ class _Chosen:
         self._near: dict[int, tuple[int, float]] = {}
         self._by_turn: dict[int, list[Candidate]] = {}
         self._by_day: dict[int, list[Candidate]] = {}
-        self._gather()
 
-    def _gather(self) -> None:
+    def candidates(self, enough: int) -> list[Candidate]:
+        """Give what can be taken: sentences of `enough` terms, or with what they follow up."""
+        found: list[Candidate] = []
         for i, sentence in enumerate(self._said):
-            found: list[Candidate] = []
-            if sentence.terms and sentence.leans_on is not None:
+            if not sentence.terms:
+                continue
+            if sentence.leans_on is not None:
                 found.append((sentence.leans_on, i))
-            if sentence.terms and sentence.alone:
+            is_enough = len(sentence.terms) >= enough or cues.has_number(sentence.text)
+            if sentence.alone and is_enough:
                 found.append((i,))
-            for one in found:
-                self.candidates.append(one)
-                for turn in {self._said[number].turn for number in one}:
-                    self._by_turn.setdefault(turn, []).append(one)
-                    self._by_day.setdefault(self._costs.day_of[turn], []).append(one)
+        for one in found:
+            for turn in {self._said[number].turn for number in one}:
+                self._by_turn.setdefault(turn, []).append(one)
+                self._by_day.setdefault(self._costs.day_of[turn], []).append(one)
+        return found
 
     def worth(self, one: Candidate) -> float:
         """Give what a candidate adds for what it costs, 0 or more."""

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import Final
 
-from dialoguedb.summarize import sentences
 from dialoguedb.summarize.lines import day_line, day_of, speaker_of
 from dialoguedb.summarize.protocol import Tokenizer, Turn, check
 
@@ -58,29 +57,6 @@ def _halved(text: str, tokenizer: Tokenizer) -> list[str]:
     at = max(text.rfind(end, middle // 2, middle) for end in ("\n", " "))
     at = at + 1 if at > 0 else middle
     return [*_halved(text[:at].rstrip(), tokenizer), *_halved(text[at:].lstrip(), tokenizer)]
-
-
-def fitting(text: str, most: int, tokenizer: Tokenizer) -> str:
-    """Cut a text to at most `most` tokens, at the end of a sentence; it may be nothing."""
-    if tokenizer.count(text) <= most:
-        return text
-    ends = sentences.ends(text)
-    low, high = 0, len(ends)
-    while low < high:
-        middle = (low + high + 1) // 2
-        fits = tokenizer.count(text[: ends[middle - 1]].rstrip()) <= most
-        low, high = (middle, high) if fits else (low, middle - 1)
-    return text[: ends[low - 1]].rstrip() if low else shortened(text, most, tokenizer)
-
-
-def shortened(text: str, most: int, tokenizer: Tokenizer) -> str:
-    """Cut a sentence itself to at most `most` tokens, for want of anything better."""
-    length = len(text)
-    while length := length // 2:
-        cut = f"{text[:length].rstrip()} …"
-        if tokenizer.count(cut) <= most:
-            return cut
-    return ""
 
 
 def tail(text: str, most: int, tokenizer: Tokenizer) -> str:

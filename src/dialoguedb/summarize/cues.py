@@ -10,7 +10,7 @@ from typing import Final
 #: A number, a name or a date is in it.
 FACT: Final = 1.25
 #: Something is decided, planned, promised or preferred in it.
-DECISION: Final = 1.25
+DECISION: Final = 1.5
 #: A speaker tells of himself: that is news.
 OWN: Final = 1.4
 #: A speaker tells the other of the other: that is mostly a reply.
@@ -58,7 +58,7 @@ def worth(text: str, role: str, terms: int, *, asks: bool) -> float:
     factor = _form(text)
     if asks:
         factor *= QUESTION
-    if terms < FULL_TERMS and not _NUMBER.search(text):
+    if terms < FULL_TERMS and not has_number(text):
         factor *= terms / FULL_TERMS
     letters = sum(map(str.isalpha, text)) + text.count(" ")
     if role in _MACHINE_ROLES or letters < _LEAST_LETTERS * len(text):
@@ -69,7 +69,7 @@ def worth(text: str, role: str, terms: int, *, asks: bool) -> float:
 def _form(text: str) -> float:
     factor = 1.0
     lower = text.lower()
-    if _NUMBER.search(text) or _NAME.search(text) or _DATE.search(lower):
+    if has_number(text) or _NAME.search(text) or _DATE.search(lower):
         factor *= FACT
     if _DECIDED.search(lower):
         factor *= DECISION
@@ -78,6 +78,11 @@ def _form(text: str) -> float:
     elif _YOURS.search(lower):
         factor *= YOURS
     return factor
+
+
+def has_number(text: str) -> bool:
+    """Tell whether a text has a number in it."""
+    return _NUMBER.search(text) is not None
 
 
 def leans(text: str) -> bool:

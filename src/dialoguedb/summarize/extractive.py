@@ -5,20 +5,20 @@ from itertools import groupby
 from typing import Final
 
 from dialoguedb.embed import Embedder
-from dialoguedb.search import analyser
 from dialoguedb.summarize.choosing import Costs, choose
-from dialoguedb.summarize.chunks import fitting, shortened
 from dialoguedb.summarize.lines import (
     day_line,
     day_of,
     default_tokens,
+    fitting,
     joined,
     last_day,
+    shortened,
     speaker_of,
     tokens_of,
 )
 from dialoguedb.summarize.protocol import Result, Source, Tokenizer, Turn, Usage
-from dialoguedb.summarize.salience import Sentence, weigh
+from dialoguedb.summarize.salience import Sentence, terms_of, weigh
 
 PROVIDER: Final = "builtin"
 MODEL: Final = "extractive-1"
@@ -62,7 +62,7 @@ class ExtractiveSummarizer:
         """Write what is new, in at most `room` tokens; nothing if not a word has room."""
         shown = last_day(earlier)
         material = weigh(turns, self._embedder, self._tokenizer, going)
-        covered = frozenset(analyser.terms(earlier or ""))
+        covered = terms_of(earlier or "")
         order = choose(material, self._costs(turns, shown), covered, room, going)
         said = material.sentences
         while order:

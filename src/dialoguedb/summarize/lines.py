@@ -1,15 +1,16 @@
-"""The lines of a summary: days, speakers, and what stands before what is new."""
+"""The lines of a summary: days, speakers, how long it is, what stands before what is new."""
 
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+from dialoguedb.summarize import sentences
 from dialoguedb.summarize.protocol import Tokenizer, Turn, check
 
 #: A summary has a tenth of its source, within these bounds, unless it is told otherwise.
 SHARE: Final = 10
-LEAST_TOKENS: Final = 64
+LEAST_TOKENS: Final = 128
 MOST_TOKENS: Final = 1000
 
 #: Turns between two questions whether to go on.
@@ -62,3 +63,26 @@ def speaker_of(turn: Turn) -> str:
     """Give what stands before what a speaker says: the name on one line, else the role."""
     name = " ".join((turn.name or "").split())
     return name or " ".join(turn.role.split()).capitalize()
+
+
+def fitting(text: str, most: int, tokenizer: Tokenizer) -> str:
+    """Cut a text to at most `most` tokens, at the end of a sentence; it may be nothing."""
+    if tokenizer.count(text) <= most:
+        return text
+    ends = sentences.ends(text)
+    low, high = 0, len(ends)
+    while low < high:
+        middle = (low + high + 1) // 2
+        fits = tokenizer.count(text[: ends[middle - 1]].rstrip()) <= most
+        low, high = (middle, high) if fits else (low, middle - 1)
+    return text[: ends[low - 1]].rstrip() if low else shortened(text, most, tokenizer)
+
+
+def shortened(text: str, most: int, tokenizer: Tokenizer) -> str:
+    """Cut a sentence itself to at most `most` tokens, for want of anything better."""
+    length = len(text)
+    while length := length // 2:
+        cut = f"{text[:length].rstrip()} …"
+        if tokenizer.count(cut) <= most:
+            return cut
+    return ""

@@ -16,7 +16,7 @@ import openai
 from dialoguedb.embed.remote import retry_after_s
 from dialoguedb.runtime import monotonic_s
 from dialoguedb.summarize import chunks, prompts
-from dialoguedb.summarize.lines import default_tokens, joined, tokens_of
+from dialoguedb.summarize.lines import default_tokens, fitting, joined, tokens_of
 from dialoguedb.summarize.protocol import (
     Result,
     Source,
@@ -92,7 +92,7 @@ class _Account:
 
 
 class LLMSummarizer:
-    """A model that is asked over HTTP. The key is in a function's memory and nowhere else."""
+    """A model that is asked over HTTP. Only requests that leave hold the key: see `_stripped`."""
 
     provider = PROVIDER
 
@@ -119,7 +119,7 @@ class LLMSummarizer:
         self._timeout_s = timeout_s
         self._tokenizer = tokenizer
         self._answered: dict[bytes, tuple[str, Usage]] = {}
-        hooks: Hooks = {"request": [_only_needed(key)], "response": [_close_errors]}
+        hooks: Hooks = {"request": [_stripped(key)], "response": [_close_errors]}
         # Trusting the environment would be a proxy or a .netrc that nobody sees.
         http = openai.DefaultHttpxClient(
             timeout=timeout_s, trust_env=False, follow_redirects=False, event_hooks=hooks
@@ -169,7 +169,7 @@ class LLMSummarizer:
                 check(going)
                 asked = prompts.written(material, source.prompt, piece, _PIECE_TOKENS)
                 note = self._asked(asked, account)
-                notes.append(chunks.fitting(note, _PIECE_TOKENS, self._tokenizer))
+                notes.append(fitting(note, _PIECE_TOKENS, self._tokenizer))
             pieces = chunks.packed(notes, self._tokenizer)
             material = prompts.SUMMARIES
         check(going)
@@ -178,9 +178,9 @@ class LLMSummarizer:
         text = self._asked(asked, account)
         if self._tokenizer.count(text) > room:
             check(going)
-            shorter = chunks.fitting(text, chunks.CHUNK_TOKENS, self._tokenizer)
+            shorter = fitting(text, chunks.CHUNK_TOKENS, self._tokenizer)
             text = self._asked(prompts.written(prompts.TOO_LONG, None, shorter, room), account)
-        return chunks.fitting(text, room, self._tokenizer)
+        return fitting(text, room, self._tokenizer)
 
     def _asked(self, messages: prompts.Messages, account: _Account) -> str:
         """Give the answer to a question, the one of an earlier try if there is one."""
@@ -296,7 +296,7 @@ def _counted(usage: _Usage) -> Usage:
     return Usage(usage.prompt_tokens, usage.completion_tokens, total, 1)
 
 
-def _only_needed(key: str | None) -> "Callable[[Request], None]":
+def _stripped(key: str | None) -> "Callable[[Request], None]":
     """Make what strips a request of what no setting asked for, and gives it the key."""
 
     def strip(request: "Request") -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from dialoguedb.embed import Embedder
 from dialoguedb.search import analyser
 from dialoguedb.summarize import cues, sentences
+from dialoguedb.summarize.lines import speaker_of
 from dialoguedb.summarize.protocol import Tokenizer, Turn, check
 
 #: Sentences that are worked on between two questions whether to go on: some 10 ms.
@@ -20,8 +21,6 @@ _AROUND: Final = 12
 _BLOCK: Final = 1024
 #: What is added to the factor 1 of a sentence that means all that is said around it.
 _CENTRAL: Final = 1.0
-#: What is added to it where all of a sentence's words are said for the first time.
-_FRESH: Final = 0.4
 #: The worth of a word grows with this power of how often it comes.
 _TOPIC: Final = 0.4
 #: An answer to a question is worth more, and so are the first and the last turns.
@@ -29,7 +28,7 @@ _ANSWER: Final = 1.4
 _EDGE: Final = 1.3
 _EDGE_TURNS: Final = 2
 #: An answer of fewer terms is not understood without its question.
-_ALONE_TERMS: Final = 3
+_ALONE_TERMS: Final = 5
 
 
 class Sentence(NamedTuple):
@@ -104,14 +103,15 @@ class _Weigher:
         self._turn_of: list[int] = []
         self._turns = turns
         self._tokenizer = tokenizer
-        self._seen: set[str] = set()
-        #: A question that ended the turn before, until a sentence has answered it.
+        #: The last turn that asks something.
+        self._asking = -1
+        #: Whether the turn at hand follows one of another speaker that asks.
+        self._replies = False
+        #: The question that such a turn ended with, until a sentence has answered it.
         self._open: int | None = None
-        #: The last turn that asks something, and the last one before the turn at hand.
-        self._asking = self._asked = -2
         # Whom they talk to is said again and again.
         names = " ".join({turn.name for turn in turns if turn.name})
-        self._left_out = analyser.STOP_TERMS | frozenset(analyser.terms(names))
+        self._left_out = frozenset(analyser.terms(names))
 
     def cut(self, numbers: range) -> None:
         """Cut some turns into sentences."""
@@ -127,14 +127,14 @@ class _Weigher:
 
     def _sentence(self, i: int, central: float) -> Sentence:
         text, number = self.texts[i], self._turn_of[i]
-        terms = frozenset(analyser.terms(text)) - self._left_out
+        terms = terms_of(text) - self._left_out
         asks = sentences.is_question(text)
         if self.made and self.made[-1].turn != number:
-            self._asked = self._asking
+            self._begin(number)
         leans_on, alone = self._leaning(text, number, len(terms))
-        weight = (1 + _CENTRAL * central) * self._freshness(terms)
+        weight = 1 + _CENTRAL * central
         weight *= cues.worth(text, self._turns[number].role, len(terms), asks=asks)
-        if self._asked == number - 1:
+        if self._replies:
             weight *= _ANSWER
         if asks:
             self._asking = number
@@ -145,24 +145,37 @@ class _Weigher:
         tokens = self._tokenizer.count(text) + 1
         return Sentence(number, text, terms, tokens, weight, asks, leans_on, alone)
 
-    def _freshness(self, terms: frozenset[str]) -> float:
-        new = terms - self._seen
-        self._seen |= new
-        return 1 + _FRESH * len(new) / max(len(terms), 1)
+    def _begin(self, number: int) -> None:
+        """Look at what a turn follows."""
+        last = len(self.made) - 1
+        speakers = {speaker_of(self._turns[at]) for at in (number - 1, number)}
+        self._replies = self._asking == number - 1 and len(speakers) == 2
+        self._open = last if self._replies and self.made[last].asks else None
 
     def _leaning(self, text: str, number: int, terms: int) -> tuple[int | None, bool]:
         """Give what a sentence follows up, and whether it can stand without."""
-        before = self.made[-1] if self.made else None
-        if before is None:
-            return None, True
-        if before.turn != number:
-            self._open = len(self.made) - 1 if before.asks and before.turn == number - 1 else None
         if self._open is not None and terms and not sentences.is_question(text):
             asked, self._open = self._open, None
             return asked, terms >= _ALONE_TERMS and not cues.leans(text)
-        if before.turn == number and before.terms and cues.leans(text):
+        before = self.made[-1] if self.made else None
+        if before and before.turn == number and before.terms and cues.leans(text):
             return len(self.made) - 1, False
         return None, True
+
+
+def terms_of(text: str) -> frozenset[str]:
+    """Give the distinct terms of a text that say what it is about.
+
+    An identifier or an address is one term and not its parts besides: it would be worth as much
+    as a whole sentence.
+    """
+    found: set[str] = set()
+    for chunk in text.split():
+        terms = analyser.terms(chunk)
+        if len(terms) > 1 and chunk.isascii():
+            terms = [max(terms, key=len)]
+        found.update(terms)
+    return frozenset(found) - analyser.STOP_TERMS
 
 
 def _centrality(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -5,8 +5,11 @@ the summariser is asked, outside any transaction; then the summary and the job e
 """
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import NamedTuple
 
+from dialoguedb.models import documents
+from dialoguedb.models.content import images_in
 from dialoguedb.models.summaries import COMPLETED, FAILED
 from dialoguedb.runtime import chance
 from dialoguedb.search import texts
@@ -95,15 +98,16 @@ def _outcome(
             "ended; the log of the server, or of `dialoguedb work`, says more. Ask for it again "
             "when that is mended"
         )
-    way = ways(row.template)
     found = _read(task, scope, row, row.start if base is None else base.end)
+    way = ways(row.template)
     source = Source(
         turns=found.turns,
         earlier=None if base is None else base.content,
         prompt=way.prompt,
         max_tokens=way.max_tokens,
     )
-    result = way.summarizer.summarize(source, lambda: task.held)
+    with closing(way.summarizer):
+        result = way.summarizer.summarize(source, lambda: task.held)
     return _completed(way, result, found, base)
 
 
@@ -146,14 +150,23 @@ def _read(task: Task, scope: Scope, row: StoredSummary, start: Position) -> _Rea
         Interrupted: the worker is to stop.
     """
     turns: list[Turn] = []
-    count, first, last = 0, None, 0
+    number, first, last = 0, None, 0
     for one in _messages(task, scope, row, start):
-        count += 1
+        number += 1
         first, last = one.created if first is None else first, one.created
-        said = texts.of_message(one.content, None).embedded
+        said = _said(one.content)
         if said:
             turns.append(Turn(one.role, one.name, said, one.created))
-    return _Read(turns, count, None if first is None else (first, last))
+    return _Read(turns, number, None if first is None else (first, last))
+
+
+def _said(content_json: str) -> str:
+    """Give what a message says, without its images."""
+    if content_json.startswith("["):
+        blocks = documents.plain(content_json)
+        left = [block for block in blocks if not any(images_in([block]))]
+        content_json = documents.text_of(left)
+    return texts.of_message(content_json, None).embedded
 
 
 def _messages(

@@ -517,8 +517,27 @@ class AsyncDialogue(DialogueRecord):
         summary = AsyncSummary(self._sender, made)
         return await summary.wait(timeout_s) if wait else summary
 
-    #: The same, under its old name.
-    compact = summarize
+    async def compact(
+        self,
+        *,
+        template: str | None = None,
+        start_id: str | None = None,
+        end_id: str | None = None,
+        id: str | None = None,
+        incremental: bool = True,
+        wait: bool = True,
+        timeout_s: float = 300.0,
+    ) -> AsyncSummary:
+        """Do the same as `summarize`, under its old name."""
+        return await self.summarize(
+            template=template,
+            start_id=start_id,
+            end_id=end_id,
+            id=id,
+            incremental=incremental,
+            wait=wait,
+            timeout_s=timeout_s,
+        )
 
 
 def _resumed(resume: str | None, count: int) -> tuple[str, int]:

@@ -16,9 +16,18 @@ from typer.main import get_command
 
 from dialoguedb import __version__, errors
 from dialoguedb.cli.main import app
-from dialoguedb.contract import COMMON_ERRORS, OPERATIONS, Operation
+from dialoguedb.contract import COMMON_ERRORS, OPERATIONS
+from dialoguedb.operation import Operation
 from dialoguedb.server.openapi import document, example_of
-from dialoguedb.settings import KEY_VARIABLES, PREFIX, SECRETS, URL_VARIABLES, Settings, help_of
+from dialoguedb.settings import (
+    FILE_ONLY,
+    KEY_VARIABLES,
+    PREFIX,
+    SECRETS,
+    URL_VARIABLES,
+    Settings,
+    help_of,
+)
 from dialoguedb.wire import fields_of
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
@@ -147,9 +156,10 @@ def settings() -> str:
         defaults = Settings()
         for name in Settings.__struct_fields__:
             value = getattr(defaults, name)
-            shown = "" if value in (None, ()) else f"`{msgspec.json.encode(value).decode()}`"
-            flag = "" if name in SECRETS else f"`--{name.replace('_', '-')}`"
-            yield f"`{name}`", flag, f"`{PREFIX}{name.upper()}`", shown, help_of(name)
+            shown = "" if value in (None, (), {}) else f"`{msgspec.json.encode(value).decode()}`"
+            flag = "" if name in SECRETS | FILE_ONLY else f"`--{name.replace('_', '-')}`"
+            variable = "" if name in FILE_ONLY else f"`{PREFIX}{name.upper()}`"
+            yield f"`{name}`", flag, variable, shown, help_of(name)
 
     return (
         "# Settings\n\nA flag wins over a variable, a variable over the file that `--config` names "

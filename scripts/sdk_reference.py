@@ -34,17 +34,21 @@ server's default counts. A field that is None is not there. Times are texts, ISO
 
 `Json` is `dict[str, Any]`; `NewMessage` a `MessageInput` or another mapping with its keys; `Order`
 is `"asc"` or `"desc"`; `OrderBy` is `"relevance"`, `"created"` or `"modified"`; `Status` is
-`"active"`, `"ended"` or `"archived"`; `Raw` is `msgspec.Raw`.
+`"active"`, `"ended"` or `"archived"`; `Form` is `"dialoguedb"`, `"openai"` or `"anthropic"`;
+`Reason` is `"system"`, `"summary"`, `"memory"`, `"recalled"` or `"recent"`; `Raw` is `msgspec.Raw`.
 """
 _CLASSES = (
     "DialogueDB",
     "Dialogue",
     "Message",
     "Memory",
+    "Summary",
     "Page",
     "SearchResults",
     "SearchResult",
     "Match",
+    "Context",
+    "ContextPart",
     "Response",
     "MessageInput",
     "ClientSettings",

@@ -24,7 +24,7 @@ RULES = tuple(
         (r"\bawait ", ""),
         (r"\bAsyncPages\b", "Page"),
         (
-            r"\bAsync(DialogueDB|Dialogue|Message|Memory|Iterator|Searching|Sender|Transport)\b",
+            r"\bAsync(DialogueDB|Dialogue|Message|Memory|Summary|Iterator|Searching|Sender|Transport)\b",
             r"\1",
         ),
         (r"\b_async\b", "_sync"),

@@ -10,6 +10,8 @@ import msgspec
 from dialoguedb.contract import OPERATIONS
 from dialoguedb.engine import Caller, handlers, projects
 from dialoguedb.store.protocol import Store
+from dialoguedb.worker.kinds import kinds_of
+from dialoguedb.worker.working import Worker
 
 #: In every text, id, tag, label and metadata value of the tenant, and nowhere else.
 WORD = "CANARYq7zk4"
@@ -24,7 +26,9 @@ class Leaked(AssertionError):
 
 
 def plant(store: Store) -> None:
-    """Store the tenant: a project with two spaces, each with dialogues, messages and memories."""
+    """Store the tenant: a project with two spaces, each with dialogues, messages, memories
+    and a summary.
+    """
     project = projects.create(store, "canary")
     for namespace in ("", f"{WORD}-namespace"):
         for name, fields in _requests(f"{WORD}-{'there' if namespace else 'here'}"):
@@ -38,6 +42,8 @@ def plant(store: Store) -> None:
             )
             task = handlers()[name](caller, request)
             store.write(task.scope, task.work)
+    kinds = {"summarize": kinds_of(store)["summarize"]}
+    assert Worker(store, kinds=kinds).run(once=True) == 2
 
 
 def _requests(mark: str) -> list[tuple[str, dict[str, Any]]]:
@@ -63,6 +69,7 @@ def _requests(mark: str) -> list[tuple[str, dict[str, Any]]]:
         ("dialogues.delete", {"id": f"{mark}-gone"}),
         ("memories.create", {"id": f"{mark}-k"} | memory),
         ("memories.create", {"id": f"{mark}-object"} | memory | {"value": {WORD: [text]}}),
+        ("summaries.create", {"id": f"{mark}-s", "dialogueId": f"{mark}-d"} | marks),
     ]
 
 

@@ -2,6 +2,7 @@
 
 import io
 import re
+import tempfile
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -14,19 +15,24 @@ from dialoguedb.cli.main import app
 from dialoguedb.errors import AdminError
 from dialoguedb.models.limits import Limits
 from dialoguedb.settings import (
+    FILE_ONLY,
     PREFIX,
     SECRETS,
     Settings,
+    SummaryTemplate,
     help_of,
     is_file,
     load,
     path_of,
     state_folder,
+    tiktoken_folder,
     without_password,
 )
 
 ROOT = Path(__file__).parent.parent
 NAMES = Settings.__struct_fields__
+#: Those that can be told in each way.
+SIMPLE = [name for name in NAMES if name not in FILE_ONLY]
 #: Three other values than the default for each setting, as texts: file, environment, flag.
 VALUES: dict[type, tuple[str, str, str]] = {
     int: ("11", "12", "13"),
@@ -36,6 +42,8 @@ VALUES: dict[type, tuple[str, str, str]] = {
 #: The same for settings that take only some texts.
 FORMS: dict[str, tuple[str, str, str]] = {
     "embedder": ("openai:a", "fastembed:b/c", "sentence-transformers:d"),
+    "llm": ("openai:a", "openai:b/c", "openai:d:8b"),
+    "llm_url": ("http://a", "https://b:1/v1", "http://[::1]:2/v1/"),
     "embedder_url": ("http://a", "https://b:1/v1", "http://[::1]:2/v1/"),
     "replica": (
         "postgresql://a/b",
@@ -78,7 +86,7 @@ def text_of(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SIMPLE)
 def test_a_flag_wins_over_a_variable_and_a_variable_over_the_file(
     name: str, tmp_path: Path
 ) -> None:
@@ -140,6 +148,12 @@ def test_other_variables_are_no_settings() -> None:
         ("embedder_url", "ftp://host", "https://HOST/v1"),
         ("embedder_url", "https://u:p@host", "https://HOST/v1"),
         ("embedder_url", "https://host?k=p", "https://HOST/v1"),
+        ("llm", "builtin", "openai:MODEL"),
+        ("llm", "openai:", "openai:MODEL"),
+        ("llm", "openai:a b", "openai:MODEL"),
+        ("llm_url", "https://u:p@host", "https://HOST/v1"),
+        ("llm_key", "sk one", "character"),
+        ("llm_timeout_seconds", "601", "600"),
         ("embedder_key", "sk one", "character"),
         ("embedder_key", "sk-one\n", "character"),
         ("embedder_timeout_seconds", "0", "1"),
@@ -301,6 +315,15 @@ def test_what_has_no_file_beside_it_is_kept_in_a_state_folder() -> None:
     assert state_folder({"XDG_STATE_HOME": "/var/lib"}) == Path("/var/lib/dialoguedb")
 
 
+def test_the_folder_of_tiktoken_is_found_as_tiktoken_finds_it() -> None:
+    """By its own two variables, else where files are temporary; an empty one is none."""
+    usual = Path(tempfile.gettempdir()) / "data-gym-cache"
+    assert tiktoken_folder({}) == usual
+    assert tiktoken_folder({"DATA_GYM_CACHE_DIR": "/old"}) == Path("/old")
+    assert tiktoken_folder({"DATA_GYM_CACHE_DIR": "/old", "TIKTOKEN_CACHE_DIR": "/t"}) == Path("/t")
+    assert tiktoken_folder({"TIKTOKEN_CACHE_DIR": ""}) is None
+
+
 def test_origins_are_separated_by_commas_in_a_variable() -> None:
     """A flag is repeated, a file has an array."""
     environ = {"DIALOGUEDB_CORS_ORIGIN": "https://a.example,https://b.example"}
@@ -310,11 +333,15 @@ def test_origins_are_separated_by_commas_in_a_variable() -> None:
 def test_the_limits_of_requests_are_settings() -> None:
     """Each field of `Limits` is one, and their defaults agree."""
     assert Settings().limits == Limits()
-    assert set(Limits.__struct_fields__) <= set(NAMES)
+    assert set(Limits.__struct_fields__) - {"templates"} <= set(NAMES)
     changed = Settings(
-        max_batch_messages=1, max_content_bytes=2, max_image_bytes=3, max_image_parts=4
+        max_batch_messages=1,
+        max_content_bytes=2,
+        max_image_bytes=3,
+        max_image_parts=4,
+        summary_templates={"b": SummaryTemplate(prompt="x"), "a": SummaryTemplate(prompt="y")},
     )
-    assert changed.limits == Limits(1, 2, 3, 4)
+    assert changed.limits == Limits(1, 2, 3, 4, ("a", "b"))
 
 
 # ── documented, and offered ──────────────────────────────────────────────────────────────────
@@ -325,10 +352,10 @@ def test_every_setting_is_documented(name: str) -> None:
     """With its variable, its default and its meaning."""
     page = (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
     (row,) = [line for line in page.splitlines() if line.startswith(f"| `{name}` |")]
-    assert f"`{PREFIX}{name.upper()}`" in row
+    assert (f"`{PREFIX}{name.upper()}`" in row) == (name in SIMPLE)
     assert help_of(name) in row
     default = getattr(Settings(), name)
-    if default not in (None, ()):
+    if default not in (None, (), {}):
         assert f"`{msgspec.json.encode(default).decode()}`" in row
 
 
@@ -337,7 +364,7 @@ def options() -> dict[str, Any]:
     return {option.name: option for option in command.params}
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in SECRETS])
+@pytest.mark.parametrize("name", [name for name in SIMPLE if name not in SECRETS])
 def test_every_setting_is_an_option_of_serve(name: str) -> None:
     """With the same name, the setting's own description, and the setting's own default."""
     option = options()[name]
@@ -355,4 +382,71 @@ def test_every_setting_is_an_option_of_serve(name: str) -> None:
 def test_no_key_is_an_option_of_serve() -> None:
     """It would stand in the list of processes; every other option is a setting."""
     assert not SECRETS & set(options())
-    assert set(options()) - {"config", "help"} == set(NAMES) - SECRETS
+    assert set(options()) - {"config", "help"} == set(SIMPLE) - SECRETS
+
+
+# ── templates of summaries ───────────────────────────────────────────────────────────────────
+
+
+def templates_of(text: str, tmp_path: Path, *, llm: str | None = "openai:small") -> Settings:
+    config = tmp_path / "settings.toml"
+    first = f'llm = "{llm}"\n' if llm else ""
+    config.write_text(first + text)
+    return load({}, config=config, environ={})
+
+
+def test_templates_are_tables_of_the_file(tmp_path: Path) -> None:
+    text = """
+[summary_templates.decisions]
+prompt = "Only decisions."
+
+[summary_templates.hand-over_2]
+prompt = "For a colleague."
+provider = "openai"
+model = "big"
+max_tokens = 400
+"""
+    settings = templates_of(text, tmp_path)
+    assert settings.summary_templates == {
+        "decisions": SummaryTemplate(prompt="Only decisions."),
+        "hand-over_2": SummaryTemplate(
+            prompt="For a colleague.", provider="openai", model="big", max_tokens=400
+        ),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[summary_templates.Bad]\nprompt = 'x'", "summary_templates.Bad: .*a-z"),
+        ('[summary_templates."a b"]\nprompt = "x"', "summary_templates.a b: "),
+        (f"[summary_templates.{'a' * 65}]\nprompt = 'x'", "1 to 64"),
+        ("[summary_templates.a]\nprompt = ''", "summary_templates.a.prompt: .*not empty"),
+        ("[summary_templates.a]\nprompt = ' '", "summary_templates.a.prompt: .*not empty"),
+        ("[summary_templates.a]\nmodel = 'x'", "summary_templates.a: .*prompt"),
+        ("[summary_templates.a]\nprompt = 1", "summary_templates.a.prompt: expected str"),
+        ("[summary_templates.a]\nprompt = 'x'\nprovider = 'acme'", "a.provider: .*builtin, openai"),
+        ("[summary_templates.a]\nprompt = 'x'\nmax_tokens = 0", "a.max_tokens: .*16"),
+        ("[summary_templates.a]\nprompt = 'x'\nlength = 3", "a: .*length.*known: prompt"),
+        ("summary_templates = 3", "summary_templates: use tables"),
+        ("[summary_templates]\na = 3", "summary_templates.a: expected object"),
+    ],
+)
+def test_a_bad_template_is_refused_by_its_name(text: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(AdminError, match=f"^setting .*{said}") as caught:
+        templates_of(text, tmp_path)
+    assert not re.search(r"[`$]|msgspec", caught.value.message)
+
+
+@pytest.mark.parametrize("line", ["provider = 'openai'", "model = 'big'"])
+def test_a_template_asks_no_model_where_none_is_set(line: str, tmp_path: Path) -> None:
+    """Nothing calls out unless `llm` says so."""
+    text = f"[summary_templates.a]\nprompt = 'x'\n{line}\n"
+    with pytest.raises(AdminError, match=r"summary_templates\.a: .*llm is not set"):
+        templates_of(text, tmp_path, llm=None)
+    assert templates_of(text, tmp_path).summary_templates
+
+
+def test_templates_come_from_no_variable_and_no_flag() -> None:
+    settings = load({"summary_templates": {"a": 1}}, environ={"DIALOGUEDB_SUMMARY_TEMPLATES": "x"})
+    assert settings == Settings()

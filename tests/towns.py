@@ -21,7 +21,9 @@ from dialoguedb.store.opening import open_store
 from dialoguedb.store.protocol import Store
 from transferring import Clock, Here, Step, live
 
-OF_SPACES = ("dialogues", "dialogue_documents", "tombstones", "messages", "memories", "replies")
+OF_SPACES = (
+    "dialogues", "dialogue_documents", "tombstones", "messages", "memories", "summaries", "replies",
+)  # fmt: skip
 CATALOGUE = ("projects", "keys", "claims")
 
 

@@ -13,9 +13,13 @@ from dialoguedb.contract import OPERATIONS
 from dialoguedb.engine import Caller, handlers, projects
 from dialoguedb.errors import DialogueDBError
 from dialoguedb.models.limits import Limits
+from dialoguedb.models.summaries import Summary
 from dialoguedb.runtime import Runtime
+from dialoguedb.store import jobs, summaries
 from dialoguedb.store.opening import open_store
+from dialoguedb.store.protocol import Scope, WriteTx
 from dialoguedb.store.sqlite.store import SqliteStore
+from dialoguedb.store.summaries import Counts, Outcome
 from dialoguedb.wire import RequestReader
 from searching import Hashing, opening
 
@@ -160,6 +164,7 @@ def _step(chance: random.Random) -> Step:
     there = {"namespace": f'"{space}"'}
     own, other = (f'"{space}d{chance.randint(0, 2)}"' for _ in range(2))
     message, memory = f'"{space}m{chance.randint(0, 9)}"', f'"{space}k{chance.randint(0, 2)}"'
+    summary = f'"{space}s{chance.randint(0, 2)}"'
     tags, text, metadata = maybe(TAGS), maybe(TEXTS), maybe(OBJECTS)
     marks = {"tags": tags, "metadata": metadata}
     content, created = chance.choice(CONTENTS), maybe(INSTANTS)
@@ -182,6 +187,8 @@ def _step(chance: random.Random) -> Step:
         (3, "memories.create", {"id": memory, **there, "value": value, "label": text, **marks}),
         (1, "memories.update", {"id": memory, **there, "tags": tags or "[]"}),
         (1, "memories.delete", {"id": memory, **there}),
+        (3, "summaries.create", {"id": summary, "dialogueId": own, **there, **marks}),
+        (1, "summaries.delete", {"id": summary, **there}),
     ]
     ((_, name, body),) = chance.choices(bodies, weights=[weight for weight, _, _ in bodies])
     return Step(name, body_of(**body), chance.choice([0, 0, 1, 1, 5, -3]))
@@ -193,4 +200,21 @@ def live(place: Here, steps: Sequence[Step], *, named: str) -> None:
         place.clock.now_ms += step.moves_ms
         request_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{named} {number}"))
         with suppress(DialogueDBError):
-            place.call(step.name, step.body, request_id=request_id)
+            made = place.call(step.name, step.body, request_id=request_id)
+            if step.name == "summaries.create":
+                summarise(place, made, failed=number % 3 == 0)
+
+
+def summarise(place: Here, made: Summary, *, failed: bool) -> None:
+    """Do what a worker does with a summary that has been asked for, one way or the other."""
+    scope = Scope(place.id, made.namespace or "")
+    outcome = Outcome("failed", error="no answer")
+    if not failed:
+        counts = Counts(message_count=3, total_tokens=7)
+        outcome = Outcome("completed", "base", (0, 5), "openai", "m", None, counts, 'so "far"\n')
+
+    def work(tx: WriteTx) -> None:
+        assert summaries.finish(tx, made.id, outcome)
+        jobs.drop(tx, summaries.JOB, f"{tx.space_id}.{made.job_id}")
+
+    place.store.write(scope, work)

@@ -9,7 +9,10 @@ from dialoguedb.engine import Caller, handlers, projects
 from dialoguedb.models.dialogues import CreateDialogue
 from dialoguedb.models.memories import CreateMemory
 from dialoguedb.models.messages import CreateMessage
-from dialoguedb.store.protocol import Scope, Store
+from dialoguedb.models.summaries import CreateSummary
+from dialoguedb.store import jobs, summaries
+from dialoguedb.store.protocol import Scope, Store, WriteTx
+from dialoguedb.store.summaries import Counts, Outcome
 
 #: Anything that a statement may ask for besides the space.
 PARAMS: dict[str, Any] = {
@@ -18,7 +21,9 @@ PARAMS: dict[str, Any] = {
     "stamped": 1, "label": "x", "tags": "[]", "ended": None, "archived": None, "change": 1,
     "most": 10, "kind": 0, "owner": "shared", "sequence": 1, "generation": 1, "slot": 0,
     "last_sequence": 1, "last_server_time": 1, "number": 10**6, "value": '""',
-    "kinds": [0], "owners": ["shared"], "sequences": [1],
+    "kinds": [0], "owners": ["shared"], "sequences": [1], "template": "", "status": "",
+    "based_on": None, "from_created": None, "to_created": None, "provider": None, "model": None,
+    "error": None, "counts": None, "content": None,
 }  # fmt: skip
 _CREATED = "2026-02-03T04:05:06.007Z"
 _CONDITION = re.compile(r"\b[\w.]+ = :space\b")
@@ -31,11 +36,15 @@ def without_conditions(sql: str) -> str:
 
 
 class World(NamedTuple):
-    """The ids of the two projects, and when a message of both was made, in milliseconds."""
+    """The ids of the two projects, and when a message of both was made, in milliseconds.
+
+    `job`: of a summary of both that is processing.
+    """
 
     one: str
     two: str
     created: int
+    job: str
 
 
 def fill(store: Store) -> World:
@@ -59,8 +68,12 @@ def fill(store: Store) -> World:
                 ),
             ),
             made["memories.create"](plain, CreateMemory(value=hello, id="shared")),
+            made["summaries.create"](plain, CreateSummary(dialogue_id="shared", id="shared")),
         ):
             store.write(task.scope, task.work)
+        job = store.write(Scope(project, ""), _summarised)
+        task = made["summaries.create"](plain, CreateSummary(dialogue_id="shared", id="open"))
+        store.write(task.scope, task.work)
         store.write(
             Scope(project, ""),
             lambda tx: tx.run("tombstones_put", id="shared", last_sequence=1, last_server_time=1),
@@ -68,7 +81,17 @@ def fill(store: Store) -> World:
         found.append(project)
     row = store.read(Scope(found[0], ""), lambda tx: tx.one("messages_get", id="shared"))
     assert row is not None
-    return World(found[0], found[1], row[2])
+    return World(found[0], found[1], row[2], job)
+
+
+def _summarised(tx: WriteTx) -> str:
+    """Complete the summary that is there; give what its job was called."""
+    row = summaries.get(tx, "shared")
+    assert row is not None
+    assert row.job is not None
+    summaries.finish(tx, "shared", Outcome("completed", content="hello", counts=Counts()))
+    jobs.drop(tx, summaries.JOB, f"{tx.space_id}.{row.job}")
+    return row.job
 
 
 #: What of the index of PostgreSQL is there in each space: what waits, and what is left of nothing.
@@ -87,7 +110,9 @@ FROM dialoguedb.spaces AS s
 
 def params_of(name: str, sql: str, world: World) -> dict[str, Any]:
     """Values for a statement's parameters, such that it finds what `fill` has stored."""
-    special: dict[str, Any] = {"created": world.created}
+    special: dict[str, Any] = {"created": world.created, "job": world.job}
+    if name in ("summaries_begin", "summaries_finish"):
+        special["id"] = "open"
     if "_forget" in name:
         special["since"] = 2**62
     if name == "copy_replies":

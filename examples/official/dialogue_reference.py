@@ -133,10 +133,8 @@ def life(dialogue: Dialogue) -> None:
         dialogue.save_message(role="user", content="One more thing")
     except errors.DialogueEnded as error:
         print(error.code)
-    try:
-        dialogue.compact()
-    except errors.NotImplementedYet as error:
-        print(error.code)
+    summary = dialogue.compact()
+    print(f"summary of {summary.message_count} messages: {summary.status}")
 
 
 def main(file: str | None) -> None:

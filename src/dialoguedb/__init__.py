@@ -22,11 +22,14 @@ if TYPE_CHECKING:
     from dialoguedb.sdk._async.dialogue import AsyncDialogue
     from dialoguedb.sdk._async.memory import AsyncMemory
     from dialoguedb.sdk._async.message import AsyncMessage
+    from dialoguedb.sdk._async.summary import AsyncSummary
     from dialoguedb.sdk._sync.client import DialogueDB, open
     from dialoguedb.sdk._sync.dialogue import Dialogue
     from dialoguedb.sdk._sync.memory import Memory
     from dialoguedb.sdk._sync.message import Message
+    from dialoguedb.sdk._sync.summary import Summary
     from dialoguedb.sdk.calls import Response
+    from dialoguedb.sdk.contexts import Context, ContextPart
     from dialoguedb.sdk.pages import AsyncPage, AsyncPages, Page
     from dialoguedb.sdk.records import MessageInput
     from dialoguedb.sdk.results import Match, SearchResult, SearchResults
@@ -43,7 +46,10 @@ _ROOMS = {
     "AsyncMessage": "sdk._async.message",
     "AsyncPage": "sdk.pages",
     "AsyncPages": "sdk.pages",
+    "AsyncSummary": "sdk._async.summary",
     "ClientSettings": "settings",
+    "Context": "sdk.contexts",
+    "ContextPart": "sdk.contexts",
     "Dialogue": "sdk._sync.dialogue",
     "DialogueDB": "sdk._sync.client",
     "DialogueDBError": "errors",
@@ -56,6 +62,7 @@ _ROOMS = {
     "Response": "sdk.calls",
     "SearchResult": "sdk.results",
     "SearchResults": "sdk.results",
+    "Summary": "sdk._sync.summary",
     "open": "sdk._sync.client",
     "open_async": "sdk._async.client",
 }
@@ -67,7 +74,10 @@ __all__ = [
     "AsyncMessage",
     "AsyncPage",
     "AsyncPages",
+    "AsyncSummary",
     "ClientSettings",
+    "Context",
+    "ContextPart",
     "Dialogue",
     "DialogueDB",
     "DialogueDBError",
@@ -80,6 +90,7 @@ __all__ = [
     "Response",
     "SearchResult",
     "SearchResults",
+    "Summary",
     "__version__",
     "errors",
     "open",

@@ -4,18 +4,13 @@ Routing, decoding, validation and the OpenAPI document are read from it. An oper
 is carried out by the function `verb` of `engine/room.py`; `service.*` belong to the server itself.
 """
 
-from typing import Annotated, Any, Literal
-
-from msgspec import Meta, Struct
+from msgspec import Struct, structs
 
 from dialoguedb import errors
 from dialoguedb.errors import DialogueDBError
-from dialoguedb.models import dialogues, memories, messages, search, transfer
-
-Method = Literal["GET", "POST", "PUT", "DELETE"]
-#: none: a body is ignored; object: a JSON object or nothing; array: an array, or an object that
-#: holds it; patch: the body is itself the value of one field.
-BodyForm = Literal["none", "object", "array", "patch"]
+from dialoguedb.models import context, dialogues, memories, messages, search, summaries, transfer
+from dialoguedb.models.service import Health, Readiness
+from dialoguedb.operation import Method, Operation, Route
 
 #: What every operation with a key can answer besides its own errors (contract 5).
 COMMON_ERRORS: tuple[type[DialogueDBError], ...] = (
@@ -38,69 +33,6 @@ _MESSAGE_ERRORS = (
     errors.DialogueEnded,
     errors.IdempotencyConflict,
 )
-
-
-class Route(Struct, frozen=True):
-    """One method and path; `{name}` in it is a field of the request."""
-
-    method: Method
-    path: str
-
-
-class Operation(Struct, frozen=True, kw_only=True):
-    """One row of the table.
-
-    Attributes:
-        name: `room.verb`.
-        route: the canonical method and path.
-        aliases: other ways in, equal in every respect (5.0).
-        summary: for the reference.
-        request: the Struct of all its fields, from path, query and body together.
-        response: the type of the answer.
-        body: the form of the body.
-        body_field: the request's field that an `array` or `patch` body is.
-        required: fields that must come from path, query or body, by wire name.
-        query: fields that may come in the query, by wire name.
-        strict_query: whether an unknown query parameter is refused (1.3).
-        fixed: fields that the body may only repeat; another value is 409 (5.12, 5.14).
-        resource: the Struct whose fields the body may carry without effect (1.3).
-        public: whether it needs no key.
-        admin: whether it needs a key with the admin scope.
-        writes: whether it changes the store; then it answers `X-DialogueDB-Position` where the
-            database has replicas, and what only reads takes that header.
-        idempotent: whether it takes an `Idempotency-Key` (5.15).
-        versioned: whether it answers an `ETag` (5.15).
-        conditional: whether it takes `If-Match` (5.15).
-        answer_field: the attribute of the engine's answer that is the body; all of it if empty.
-        errors: what it can answer besides `COMMON_ERRORS`.
-    """
-
-    name: str
-    route: Route
-    summary: str
-    response: Any
-    request: type[Struct] = Struct
-    aliases: tuple[Route, ...] = ()
-    body: BodyForm = "none"
-    body_field: str = ""
-    required: tuple[str, ...] = ()
-    query: tuple[str, ...] = ("namespace",)
-    strict_query: bool = False
-    fixed: tuple[str, ...] = ()
-    resource: type[Struct] | None = None
-    public: bool = False
-    admin: bool = False
-    writes: bool = False
-    idempotent: bool = False
-    versioned: bool = False
-    conditional: bool = False
-    answer_field: str = ""
-    errors: tuple[type[DialogueDBError], ...] = ()
-
-    @property
-    def routes(self) -> tuple[Route, ...]:
-        """Give the canonical route and the aliases."""
-        return (self.route, *self.aliases)
 
 
 _PAGE = ("namespace", "limit", "order", "next", "created", "startDate", "endDate")
@@ -451,6 +383,108 @@ SEARCH = (
     ),
 )
 
+_SUMMARY_ERRORS = (errors.InvalidParameter, errors.SummaryNotFound)
+
+SUMMARIES = (
+    Operation(
+        name="summaries.create",
+        route=Route("POST", "/summary"),
+        aliases=(
+            Route("POST", "/summaries"),
+            Route("POST", "/dialogue/{dialogueId}/compact"),
+            Route("PUT", "/dialogue/{dialogueId}/compact"),
+            Route("POST", "/dialogue/{dialogueId}/summary"),
+        ),
+        summary="Have a dialogue summarised, or a range of its messages, in the background",
+        request=summaries.CreateSummary,
+        response=summaries.Summary,
+        required=("dialogueId",),
+        query=("namespace", "dialogueId"),
+        body="object",
+        writes=True,
+        idempotent=True,
+        status=202,
+        errors=(
+            *_VALUE_ERRORS,
+            errors.MissingParameter,
+            errors.DuplicateId,
+            errors.DialogueNotFound,
+            errors.MessageNotFound,
+            errors.SummaryNotFound,
+            errors.SummaryUnderWay,
+            errors.IdempotencyConflict,
+        ),
+    ),
+    Operation(
+        name="summaries.list",
+        route=Route("GET", "/summary"),
+        aliases=(Route("GET", "/summaries"), Route("GET", "/dialogue/{dialogueId}/summaries")),
+        summary="List the summaries of a dialogue or of the namespace, newest first",
+        request=summaries.ListSummaries,
+        response=summaries.SummaryPage,
+        query=(*_PAGE, "dialogueId", "status"),
+        strict_query=True,
+        errors=(errors.InvalidParameter,),
+    ),
+    Operation(
+        name="summaries.get",
+        route=Route("GET", "/summary/{id}"),
+        aliases=(Route("GET", "/summaries/{id}"),),
+        summary="Get a summary",
+        request=summaries.NameSummary,
+        response=summaries.Summary,
+        required=("id",),
+        query=("namespace", "dialogueId"),
+        errors=_SUMMARY_ERRORS,
+    ),
+    Operation(
+        name="summaries.latest",
+        route=Route("GET", "/dialogue/{dialogueId}/summary"),
+        summary="Get the latest summary of a dialogue",
+        request=summaries.LatestSummary,
+        response=summaries.Summary,
+        required=("dialogueId",),
+        errors=_SUMMARY_ERRORS,
+    ),
+    Operation(
+        name="summaries.delete",
+        route=Route("DELETE", "/summary/{id}"),
+        aliases=(Route("DELETE", "/summaries/{id}"),),
+        summary="Delete a summary",
+        request=summaries.NameSummary,
+        response=dialogues.Deleted,
+        resource=summaries.Summary,
+        required=("id",),
+        query=("namespace", "dialogueId"),
+        body="object",
+        writes=True,
+        errors=(*_VALUE_ERRORS, errors.SummaryNotFound),
+    ),
+)
+_CONTEXT = Operation(
+    name="context.build",
+    route=Route("POST", "/dialogue/{id}/context"),
+    summary="Put together what a model should see next, within a budget of tokens",
+    request=context.BuildContext,
+    response=context.Context,
+    required=("id",),
+    strict_query=True,
+    body="object",
+    errors=(*_VALUE_ERRORS, errors.DialogueNotFound),
+)
+CONTEXT = (
+    _CONTEXT,
+    structs.replace(
+        _CONTEXT,
+        name="context.build_by_query",
+        route=Route("GET", "/dialogue/{id}/context"),
+        summary="The same, asked by parameters",
+        body="none",
+        query=tuple(wire for wire in context.BuildContext.__struct_encode_fields__ if wire != "id"),
+        errors=(errors.InvalidParameter, errors.ValidationFailed, errors.DialogueNotFound),
+    ),
+)
+
 
 TRANSFER = (
     Operation(
@@ -499,28 +533,6 @@ TRANSFER = (
 )
 
 
-class Health(Struct):
-    """The process answers."""
-
-    status: Literal["ok"]
-    version: str
-
-
-class SearchReadiness(Struct):
-    """How search stands: what it cannot find by meaning yet, it finds by its words."""
-
-    embedder: str
-    lag: Annotated[int, Meta(ge=0, description="Resources whose vectors are still to come.")]
-
-
-class Readiness(Struct):
-    """The store answers and can be written."""
-
-    status: Literal["ready"]
-    version: str
-    search: SearchReadiness
-
-
 SERVICE = (
     Operation(
         name="service.health",
@@ -567,8 +579,11 @@ OPERATIONS: tuple[Operation, ...] = (
     *MESSAGES,
     *MEMORIES,
     *SEARCH,
+    *SUMMARIES,
+    *CONTEXT,
     *TRANSFER,
     *SERVICE,
 )
-#: The resources of the wire; their fields that no request takes are read-only (contract 1.3).
+#: The resources of the wire that can be sent back; their fields that no body takes are read-only
+#: (contract 1.3).
 RESOURCES: tuple[type[Struct], ...] = (dialogues.Dialogue, messages.Message, memories.Memory)

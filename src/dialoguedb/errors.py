@@ -10,9 +10,10 @@ DialogueDBError
 ├── RouteNotFound (404), MethodNotAllowed (405)
 ├── Unauthorized (401), Forbidden (403)
 ├── NotFound (404)
-│   └── DialogueNotFound, MessageNotFound, MemoryNotFound
+│   └── DialogueNotFound, MessageNotFound, MemoryNotFound, SummaryNotFound
 ├── Conflict (409)
 │   ├── ImmutableField, IdempotencyConflict, DialogueImmutable, DialogueEnded
+│   ├── SummaryUnderWay
 │   └── PreconditionFailed (412)
 ├── RateLimitExceeded (429)
 ├── InternalError (500)
@@ -21,7 +22,7 @@ DialogueDBError
 ├── ClientError           never on the wire: what the Python client meets by itself
 │   ├── ConnectionFailed, TimedOut (status 0: no answer came)
 │   ├── UnexpectedAnswer  an answer that is none of this API
-│   └── BatchInterrupted, ClientClosed, NotImplementedYet
+│   └── BatchInterrupted, ClientClosed, SummaryFailed
 └── AdminError            never on the wire: what the command line tells its user
     └── StoreError        the store cannot be opened or used as asked
                           (embedders and chat logs have errors of their own beside them)
@@ -244,6 +245,12 @@ class MemoryNotFound(NotFound):
     code = "MEMORY_NOT_FOUND"
 
 
+class SummaryNotFound(NotFound):
+    """The summary does not exist in this namespace."""
+
+    code = "SUMMARY_NOT_FOUND"
+
+
 class Conflict(DialogueDBError):
     """The request conflicts with the stored state."""
 
@@ -276,6 +283,12 @@ class DialogueEnded(Conflict):
     """The dialogue takes no new messages."""
 
     code = "DIALOGUE_ENDED"
+
+
+class SummaryUnderWay(Conflict):
+    """The same messages are being summarised under another id."""
+
+    code = "SUMMARY_UNDER_WAY"
 
 
 class PreconditionFailed(Conflict):
@@ -349,11 +362,15 @@ class ClientClosed(ClientError):
     code = "CLIENT_CLOSED"
 
 
-class NotImplementedYet(ClientError):
-    """This version cannot do that yet."""
+class SummaryFailed(ClientError):
+    """The summary could not be made.
 
-    code = "NOT_IMPLEMENTED"
-    status = 501
+    Attributes:
+        summary_id: which one; it can be read, and deleted.
+    """
+
+    code = "SUMMARY_FAILED"
+    summary_id: str = ""
 
 
 class BatchInterrupted(ClientError):

@@ -2,6 +2,7 @@
 
 import os
 import re
+import tempfile
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,12 +23,31 @@ KEY_VARIABLES = ("DIALOGUE_DB_API_KEY", "DIALOGUEDB_API_KEY")
 URL_VARIABLES = ("DIALOGUEDB_BASE_URL", "DIALOGUEDB_ENDPOINT")
 DEFAULT_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
 #: Never shown, and no flags: they would stand in the list of processes.
-SECRETS = frozenset({"api_key", "embedder_key"})
+SECRETS = frozenset({"api_key", "embedder_key", "llm_key"})
+#: Tables: they have room in the file only.
+FILE_ONLY = frozenset({"summary_templates"})
 #: Addresses that can hold a password.
 _ADDRESSES = frozenset({"db", "replica"})
 _SQLITE = "sqlite:///"
+_SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 #: As libpq's addresses have it among their parameters: `password`, `sslpassword`.
 _PASSWORD = re.compile(r"(?<=password=)[^&]*", re.IGNORECASE)
+
+
+class SummaryTemplate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How a kind of summary is made, a table of the file: `[summary_templates.SLUG]`.
+
+    Attributes:
+        prompt: what a language model is told; the built-in summariser does not read it.
+        provider: `builtin`, or `openai` as `llm` has it; that of `llm` if None.
+        model: another model of the endpoint than `llm` names.
+        max_tokens: what a summary may have, for what is new in it.
+    """
+
+    prompt: Annotated[str, Meta(pattern=r"\S")]
+    provider: Literal["builtin", "openai"] | None = None
+    model: Annotated[str, Meta(pattern=r"^\S+\Z")] | None = None
+    max_tokens: Annotated[int, Meta(ge=16, le=100_000)] | None = None
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -77,10 +97,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     ] = 1
     jobs: Annotated[
         bool,
-        Meta(
-            description="On PostgreSQL, do background jobs in the server too; off where "
-            "`dialoguedb work` runs."
-        ),
+        Meta(description="Do background jobs in the server too; off where `dialoguedb work` runs."),
     ] = True
     host: Annotated[str, Meta(description="The address to listen on.")] = "127.0.0.1"
     port: Annotated[
@@ -155,6 +172,36 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     embedder_timeout_seconds: Annotated[
         int, Meta(ge=1, le=600, description="How long one request to the endpoint may take.")
     ] = 30
+    llm: Annotated[
+        Annotated[str, Meta(pattern=r"^openai:\S+\Z")] | None,
+        Meta(
+            examples=["openai:MODEL"],
+            description="The language model that makes summaries: openai:MODEL asks an "
+            "OpenAI-compatible endpoint, and needs the extra llm; if absent, a built-in summariser "
+            "makes them and nothing leaves the machine.",
+        ),
+    ] = None
+    llm_url: Annotated[
+        Annotated[str, Meta(pattern=r"^https?://[^/?#@\s]+(/[^?#\s]*)?\Z")] | None,
+        Meta(
+            examples=["https://HOST/v1"],
+            description="The base of the endpoint that llm asks; OpenAI's own if absent.",
+        ),
+    ] = None
+    llm_key: Annotated[
+        Annotated[str, Meta(pattern=r"^[!-~]+\Z")] | None,
+        Meta(description="The key that llm sends to the endpoint."),
+    ] = None
+    llm_timeout_seconds: Annotated[
+        int, Meta(ge=1, le=600, description="How long one request to the model may take.")
+    ] = 60
+    summary_templates: Annotated[
+        dict[str, SummaryTemplate],
+        Meta(
+            description="Kinds of summaries, a table each: [summary_templates.SLUG] with prompt, "
+            "and provider (builtin or openai), model and max_tokens if they differ from llm's."
+        ),
+    ] = {}
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         Meta(description="The least level of log lines."),
@@ -187,6 +234,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             max_content_bytes=self.max_content_bytes,
             max_image_bytes=self.max_image_bytes,
             max_image_parts=self.max_image_parts,
+            templates=tuple(sorted(self.summary_templates)),
         )
 
 
@@ -227,6 +275,18 @@ def state_folder(environ: Mapping[str, str] | None = None) -> Path:
     return base / "dialoguedb"
 
 
+def tiktoken_folder(environ: Mapping[str, str] | None = None) -> Path | None:
+    """Give the folder where the package tiktoken keeps its data; None if it is told to keep none.
+
+    The variables are tiktoken's own.
+    """
+    surroundings = os.environ if environ is None else environ
+    for name in ("TIKTOKEN_CACHE_DIR", "DATA_GYM_CACHE_DIR"):
+        if name in surroundings:
+            return Path(surroundings[name]) if surroundings[name] else None
+    return Path(tempfile.gettempdir()) / "data-gym-cache"
+
+
 def help_of(name: str) -> str:
     """Give the description of a setting, for the command line and the reference."""
     return str(_meta_of(name).description)
@@ -256,23 +316,71 @@ def load(
     values: dict[str, Any] = {}
     if config is not None:
         values |= _from_file(config)
+    if "summary_templates" in values:
+        values["summary_templates"] = _templates(values["summary_templates"])
     for name in Settings.__struct_fields__:
+        if name in FILE_ONLY:
+            continue
         text = (os.environ if environ is None else environ).get(PREFIX + name.upper())
         if text:
             values[name] = text.split(",") if name == "cors_origin" else text
-    values |= {name: value for name, value in flags.items() if value is not None}
+    values |= {n: value for n, value in flags.items() if value is not None and n not in FILE_ONLY}
     try:
         settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         problem, _, place = str(error).partition(" - at `$.")
         name = place.partition("[")[0].rstrip("`")
         raise AdminError(f"setting {name}: {_explained(problem, name)}") from None
+    _check_templates(settings)
     if settings.db_key_file is not None and not is_file(settings.db):
         raise AdminError(
             "--db-key-file encrypts a file, and the database is at an address: leave it out; "
             "PostgreSQL's disks are encrypted where it runs"
         )
     return settings
+
+
+def _templates(table: Any) -> dict[str, SummaryTemplate]:
+    """Read the table of templates; msgspec would not say which of them is wrong."""
+    if not isinstance(table, dict):
+        raise AdminError("setting summary_templates: use tables, [summary_templates.SLUG]")
+    made = {}
+    for slug, value in table.items():
+        if not _SLUG.fullmatch(slug):
+            raise AdminError(
+                f"setting summary_templates.{slug}: a template is called by 1 to 64 of a-z, 0-9, "
+                "_ and -, and begins with a letter or digit"
+            )
+        try:
+            made[slug] = msgspec.convert(value, SummaryTemplate)
+        except msgspec.ValidationError as error:
+            problem, _, place = str(error).partition(" - at `$")
+            where = f"summary_templates.{slug}{place.rstrip('`')}"
+            raise AdminError(f"setting {where}: {_plain(problem)}") from None
+    return made
+
+
+def _plain(problem: str) -> str:
+    """Say what msgspec says of a template."""
+    if "matching regex" in problem:
+        return "use a text that is not empty"
+    if problem.startswith("Invalid enum value"):
+        return f"{problem[18:].strip()} is not one of builtin, openai"
+    if "unknown field" in problem:
+        return (
+            f"{problem[7:].replace('`', '')}; known: {', '.join(SummaryTemplate.__struct_fields__)}"
+        )
+    return problem[:1].lower() + problem[1:].replace("`", "").removeprefix("object ")
+
+
+def _check_templates(settings: Settings) -> None:
+    """Refuse templates that want a language model where none is set: nobody else may be asked."""
+    for slug, template in settings.summary_templates.items():
+        if settings.llm is None and (template.provider == "openai" or template.model):
+            raise AdminError(
+                f"setting summary_templates.{slug}: it names a language model, and llm is not set; "
+                "set it to openai:MODEL"
+            )
 
 
 def _explained(problem: str, name: str) -> str:

@@ -17,7 +17,6 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from msgspec import inspect as shapes
 
 from dialoguedb import contract
-from dialoguedb.contract import Operation
 from dialoguedb.errors import (
     Detail,
     DialogueDBError,
@@ -33,6 +32,7 @@ from dialoguedb.models.limits import Limits
 from dialoguedb.models.messages import Message, NewMessage
 from dialoguedb.models.rules import Rule
 from dialoguedb.models.transfer import RECORDS
+from dialoguedb.operation import Operation
 
 S = TypeVar("S", bound=Struct)
 #: More problems than this in one request help nobody.
@@ -128,10 +128,11 @@ def _wire_names(struct: type[Struct]) -> set[str]:
     return set(struct.__struct_encode_fields__)
 
 
-#: Fields that answers carry and no request takes: tolerated in every body (1.3).
+#: Fields that answers carry and no body takes: tolerated in every body (1.3).
 READ_ONLY = frozenset(
     set().union(*map(_wire_names, contract.RESOURCES))
-    - {wire for fields in _FIELDS.values() for wire in fields}
+    - _wire_names(NewMessage)
+    - {wire for row in contract.OPERATIONS if row.body != "none" for wire in _FIELDS[row.request]}
 )
 _OF_OLD_CLIENTS = frozenset({"expiresTimestamp", "previousId"})
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
@@ -184,7 +185,7 @@ class RequestReader:
             request = self._from_parameters(given)
         else:
             request = self._from_body(body, given)
-            if not self.operation.writes:
+            if not self.operation.writes and body.strip():
                 _refuse_twice(body)
         for field in self._required:
             value = getattr(request, field.name)

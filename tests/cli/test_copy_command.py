@@ -116,8 +116,8 @@ def test_what_is_told_names_every_table_and_space(town: Town, new_target: NewTar
     told = copied(town.db, target, "--final")
     rows = {one["table"]: one["sourceRows"] for one in told["tables"]}
     assert list(rows) == [
-        "projects", "spaces", "dialogues", "messages", "memories", "tombstones", "replies",
-        "claims", "keys",
+        "projects", "spaces", "dialogues", "messages", "memories", "summaries", "tombstones",
+        "replies", "claims", "keys",
     ]  # fmt: skip
     expected = dump(town.db)
     assert rows == {name: len(expected[name]) for name in rows}

@@ -103,10 +103,49 @@ def test_a_dialogue_ends_and_is_deleted(place: Place) -> None:
     assert place.json("stats")["total"]["messages"] == 0
 
 
-def test_compact_says_that_it_cannot_yet(file_place: Place) -> None:
-    """It has its name already."""
-    made(file_place)
-    assert file_place.refused("dialogue", "compact", "d-1")["code"] == "NOT_IMPLEMENTED"
+def test_a_context_is_ready_to_send(place: Place) -> None:
+    """In the form of the provider that is named, with what was found for the question."""
+    made(place, namespace="n")
+    there = ("--namespace", "n")
+    with place.client() as db:
+        dialogue = db.get_dialogue("d-1", "n")
+        assert dialogue is not None
+        dialogue.save_message(role="system", content="Be kind.")
+        dialogue.save_message(role="user", content="Hello!")
+        db.create_memory("Ada rides a red bicycle", id="ada", namespace="n")
+    options = ["--format", "anthropic", "--query", "which bicycle", "--max-tokens", "500"]
+    answer = place.json("dialogue", "context", "d-1", *there, *options, "--keep-last", "3")
+    assert (answer["format"], answer["system"], answer["maxTokens"]) == (
+        "anthropic",
+        "Be kind.",
+        500,
+    )
+    (message,) = answer["messages"]
+    assert "Ada rides a red bicycle" in message["content"][0]["text"]
+    assert [one["reason"] for one in answer["included"]] == ["system", "memory", "recent"]
+    answer = place.json("dialogue", "context", "d-1", *there, *options, "--no-memories")
+    assert [one["reason"] for one in answer["included"]] == ["system", "recent"]
+    error = place.refused("dialogue", "context", "d-1", *there, "--max-tokens", "1")
+    assert (error["code"], error["details"][0]["field"]) == ("INVALID_PARAMETER", "maxTokens")
+
+
+def test_a_dialogue_is_summarized(place: Place) -> None:
+    """With a server and without; it can be read, listed and deleted."""
+    made(place, message={"role": "user", "content": "A rim costs 45 euros.", "id": "m"})
+    first = place.json("dialogue", "summarize", "d-1", "--id", "s-1")
+    assert (first["status"], first["messageCount"]) == ("completed", 1)
+    assert "45 euros" in first["content"]
+    second = place.json("dialogue", "compact", "d-1", "--end-id", "m", "--start-id", "m")
+    assert "basedOn" not in second
+    begun = place.json("dialogue", "summarize", "d-1", "--whole", "--no-wait", "--id", "s-3")
+    assert begun["status"] in ("processing", "completed")
+    assert place.json("summary", "get", "s-1") == first
+    listed = place.json("summary", "list", "--dialogue", "d-1", "--order", "asc")
+    assert [one["id"] for one in listed["items"]] == ["s-1", second["id"], "s-3"]
+    assert place.json("summary", "delete", "s-1") == {"deleted": "s-1"}
+    assert place.refused("summary", "get", "s-1")["code"] == "SUMMARY_NOT_FOUND"
+    error = place.refused("dialogue", "summarize", "d-1", "--template", "none")
+    assert error["code"] == "INVALID_PARAMETER"
 
 
 # ── messages ─────────────────────────────────────────────────────────────────────────────────

@@ -15,7 +15,10 @@ from hypothesis import strategies as st
 from dialoguedb.engine import Replayed
 from dialoguedb.errors import DialogueDBError, InvalidParameter
 from dialoguedb.models.transfer import Restored
+from dialoguedb.store import jobs
 from dialoguedb.store.transfer import STEP
+from dialoguedb.worker.kinds import kinds_of
+from dialoguedb.worker.working import Worker
 from searching import Hashing, checked
 from transferring import Clock, Here, Step, batches, here, live, namespace_of, world
 
@@ -102,6 +105,13 @@ MESSAGE = {
 }  # fmt: skip
 GONE = {"type": "deleted_dialogue", "id": "g", "lastSequence": 3, "lastServerTime": LATER}
 MEMORY = {"type": "memory", "id": "k", "value": 1, "created": STAMP, "modified": STAMP}
+
+
+SUMMARY = {
+    "type": "summary", "id": "s", "dialogueId": "d", "status": "completed", "content": "So far.",
+    "stale": False, "incremental": True, "created": STAMP, "modified": LATER, "endCreated": STAMP,
+    "endSequence": 1, "messageCount": 1,
+}  # fmt: skip
 
 
 def put(place: Here, *records: dict[str, Any], **query: Any) -> tuple[int, int]:
@@ -373,7 +383,7 @@ def test_a_cursor_that_is_none_is_refused(one: Here, other: Here) -> None:
     huge = base64.urlsafe_b64encode(
         msgspec.msgpack.encode([1, one.id, None, ["", 0, 2**63, 0, "", 0, 0, 0]])
     ).decode()
-    part = base64.urlsafe_b64encode(msgspec.msgpack.encode([1, one.id, None, ["", 3]])).decode()
+    part = base64.urlsafe_b64encode(msgspec.msgpack.encode([1, one.id, None, ["", 4]])).decode()
     foreign = other.call("transfer.export", limit=1).next
     for text in (of_list, foreign, "x", "!", good[:-3], huge.rstrip("="), part.rstrip("=")):
         with pytest.raises(InvalidParameter) as caught:
@@ -431,3 +441,55 @@ def test_a_dialogue_that_was_deleted_while_it_was_exported_comes_in(
     dialogue, *messages = shown(one)
     assert (dialogue["type"], dialogue["lastSequence"]) == ("dialogue", 5)
     assert dialogue["totalMessages"] == len(messages) == 2
+
+
+# ── summaries ────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_summary_is_what_it_was(one: Here, other: Here) -> None:
+    """Its range too: what enters it marks it, and what builds on it goes on behind it."""
+    put(one, DIALOGUE, MESSAGE, SUMMARY)
+    assert other.restore(one.export()).imported == 3
+    assert other.export() == one.export()
+    assert put(other, SUMMARY) == (0, 1)
+    assert other.call("summaries.list").items[0].content == "So far."
+    late = {"dialogueId": "d", "role": "user", "content": "x", "created": "2020-01-01"}
+    other.call("messages.create", late)
+    assert other.call("summaries.list").items[0].stale
+    assert put(other, SUMMARY) == (0, 1)  # it was not stale when it was exported
+
+
+def test_one_that_was_being_made_is_made_anew(one: Here, other: Here) -> None:
+    """It has a job where it was imported; and what has been made since is still the same one."""
+    put(one, DIALOGUE, MESSAGE)
+    one.call("summaries.create", {"dialogueId": "d", "id": "s"})
+    records = one.export()
+    assert other.restore(records).imported == 3
+    assert [job.kind for job in other.store.read(None, jobs.every)] == ["summarize"]
+    kinds = {"summarize": kinds_of(other.store)["summarize"]}
+    assert Worker(other.store, kinds=kinds).run(once=True) == 1
+    made = other.call("summaries.list").items[0]
+    assert (made.status, made.message_count) == ("completed", 1)
+    assert other.restore(records).skipped == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "field"),
+    [
+        ({"startCreated": LATER, "startSequence": 1}, "INVALID_PARAMETER", "startCreated"),
+        ({"modified": "2026-01-01"}, "INVALID_PARAMETER", "modified"),
+        ({"status": "odd"}, "INVALID_INPUT", "status"),
+        ({"content": "a\0b"}, "INVALID_INPUT", "content"),
+        ({"messageCount": -1}, "INVALID_INPUT", "messageCount"),
+    ],
+)
+def test_a_summary_whose_parts_do_not_agree_is_refused(
+    one: Here, change: dict[str, Any], code: str, field: str
+) -> None:
+    assert refused(one, SUMMARY | change) == (code, f"records[0].{field}")
+
+
+def test_another_summary_of_the_same_id_is_refused(one: Here) -> None:
+    put(one, DIALOGUE, MESSAGE, SUMMARY)
+    for change in ({"content": "Other."}, {"dialogueId": "e"}, {"status": "failed"}):
+        assert refused(one, SUMMARY | change)[0] == "DUPLICATE_ID"

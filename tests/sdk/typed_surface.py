@@ -8,6 +8,8 @@ from dialoguedb import (
     AsyncDialogueDB,
     AsyncMemory,
     AsyncMessage,
+    AsyncSummary,
+    Context,
     Dialogue,
     DialogueDB,
     Memory,
@@ -57,6 +59,8 @@ def dialogues(db: DialogueDB) -> None:
     assert_type(made.end(), Dialogue)
     assert_type(made.refresh(), Dialogue)
     assert_type(made.create_thread(label="x"), Dialogue)
+    assert_type(made.context(max_tokens=500, format="openai", query="x"), Context)
+    assert_type(made.context().messages, list[dict[str, Any]])
     assert_type(made.get_threads(), list[Dialogue])
     assert_type(made.to_dict(), dict[str, Any])
 
@@ -124,3 +128,5 @@ async def in_async() -> None:
     assert_type((await db.search_messages("x"))[0], AsyncMessage)
     assert_type(made.messages, tuple[AsyncMessage, ...])
     assert_type(await made.end(), AsyncDialogue)
+    assert_type(await made.compact(wait=False), AsyncSummary)
+    assert_type((await db.list_summaries("d")).items, list[AsyncSummary])

@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from dialoguedb import errors
-from dialoguedb.contract import OPERATIONS, Operation, Route
+from dialoguedb.contract import OPERATIONS
 from dialoguedb.models.limits import MAX_BODY_BYTES
+from dialoguedb.operation import Operation, Route
 from dialoguedb.server import logs, requests, tls
 from dialoguedb.server.limits import RateLimiter
 from dialoguedb.server.metrics import Metrics
@@ -105,7 +106,9 @@ def test_what_is_no_percent_code_stays(raw: str) -> None:
         ("PUT", "/dialogue/x/state", "dialogues.merge_state"),
         ("PUT", "/dialogue/x/end", "dialogues.act"),
         ("POST", "/dialogue/x/messages", "messages.create"),
-        ("POST", "/dialogue/x/compact", "dialogues.act"),
+        ("POST", "/dialogue/x/compact", "summaries.create"),
+        ("POST", "/dialogue/x/compacted", "dialogues.act"),
+        ("PUT", "/dialogue/x/compact", "summaries.create"),
         ("GET", "/dialogue/state/state", "dialogues.get_state"),
         ("GET", "/dialogue/messages", "dialogues.get"),
         ("GET", "/message/health", "messages.get"), ("GET", "/memory/api", "memories.get"),

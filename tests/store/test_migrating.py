@@ -312,3 +312,27 @@ def test_the_lock_is_let_go_when_a_migration_fails(
         with pytest.raises(StoreError):
             migrate(bare)
     assert migrate(bare)[0] == "schema 1 (initial)"
+
+
+@pytest.mark.parametrize("secured", [False, True])
+def test_a_database_of_the_first_schema_gets_on_with_all_that_is_in_it(
+    address: str, *, secured: bool
+) -> None:
+    """As the release before has left it; new tables are secured where the others are."""
+    with dialoguedb.open(address) as db:
+        dialogue = db.create_dialogue(id="d", state={"step": 1})
+        dialogue.save_message(role="user", content="My wheel is bent.")
+    migrate(address, row_level_security=secured)
+    rows(address, "DROP TABLE dialoguedb.summaries")
+    rows(address, "DELETE FROM dialoguedb.migrations WHERE number = 2")
+    before = rows(address, "SELECT * FROM dialoguedb.messages")
+    done = migrate(address)
+    assert done[0] == "schema 2 (summaries)"
+    assert ("row-level security of summaries" in done) == secured
+    assert migrate(address) == []
+    assert rows(address, "SELECT * FROM dialoguedb.messages") == before
+    with dialoguedb.open(address) as db:
+        found = db.get_dialogue("d")
+        assert found is not None
+        assert found.state == {"step": 1}
+        assert found.summarize().message_count == 1

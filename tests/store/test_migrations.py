@@ -12,6 +12,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+import dialoguedb
 from dialoguedb.errors import StoreError
 from dialoguedb.runtime import Runtime
 from dialoguedb.store import ledger
@@ -254,6 +255,29 @@ def test_processes_that_open_one_fresh_file_at_once_all_succeed(
         assert answers == ["opened\n"] * PROCESSES
         assert rows(path, "SELECT number FROM migrations") == [(step.number,) for step in STEPS]
         assert rows(path, "PRAGMA integrity_check") == [("ok",)]
+
+
+def test_a_file_of_the_first_schema_is_brought_up_to_date_with_all_that_is_in_it(
+    tmp_path: Path,
+) -> None:
+    """As the release before has left it; then it takes summaries."""
+    path = tmp_path / "chat.db"
+    with dialoguedb.open(path) as db:
+        dialogue = db.create_dialogue(id="d", state={"step": 1})
+        dialogue.save_message(role="user", content="My wheel is bent.")
+        db.create_memory("Estonian", id="k")
+    change(path, "DROP TABLE summaries", "DELETE FROM migrations WHERE number = 2",
+           "PRAGMA user_version = 1")  # fmt: skip
+    assert rows(path, "SELECT name FROM migrations") == [("initial",)]
+    before = {name: rows(path, f"SELECT * FROM {name}") for name in ("dialogues", "messages")}
+    with dialoguedb.open(path) as db:
+        assert {name: rows(path, f"SELECT * FROM {name}") for name in before} == before
+        found = db.get_dialogue("d")
+        assert found is not None
+        assert found.state == {"step": 1}
+        assert found.summarize().message_count == 1
+        assert db.get_memory("k") is not None
+    assert rows(path, "PRAGMA user_version") == [(STEPS[-1].number,)]
 
 
 def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:

@@ -63,7 +63,10 @@ def world(cluster: Cluster, address: str) -> walls.World:
     ((created,),) = cluster.run(
         "SELECT DISTINCT created FROM dialoguedb.messages WHERE id = 'shared'", of(address)
     )
-    return walls.World(found["one"], found["two"], created)
+    ((job,),) = cluster.run(
+        "SELECT DISTINCT job FROM dialoguedb.summaries WHERE id = 'open'", of(address)
+    )
+    return walls.World(found["one"], found["two"], created, job)
 
 
 def of(address: str) -> str:

@@ -15,6 +15,7 @@ import msgspec
 from dialoguedb.contract import OPERATIONS
 from dialoguedb.engine import Caller, handlers
 from dialoguedb.server import logs
+from dialoguedb.settings import load
 from dialoguedb.store import jobs
 from dialoguedb.store.opening import open_store
 from dialoguedb.store.protocol import Store
@@ -116,9 +117,12 @@ KINDS: Kinds = {
 
 
 class Process:
-    """A process with a worker that does `KINDS`; what it says is read line by line."""
+    """A process with a worker that does `KINDS` and summaries; what it says is read line by line.
 
-    def __init__(self, db: str, *, lease_s: float = LEASE_S) -> None:
+    Its settings are the variables that it is given.
+    """
+
+    def __init__(self, db: str, *, lease_s: float = LEASE_S, **variables: str) -> None:
         self.seen: list[str] = []
         self.process = subprocess.Popen(
             [sys.executable, str(Path(__file__)), db, str(lease_s)],
@@ -126,7 +130,8 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={k: v for k, v in os.environ.items() if not k.startswith("DIALOGUEDB_")},
+            env={k: v for k, v in os.environ.items() if not k.startswith("DIALOGUEDB_")}
+            | variables,
         )
 
     def __enter__(self) -> Self:
@@ -165,7 +170,8 @@ def main() -> None:
     db, lease_s = sys.argv[1:]
     logs.configure("debug")
     store = open_store(db)
-    worker = Worker(store, kinds=KINDS, pace=Pace(lease_s=float(lease_s), idle_s=0.02))
+    kinds = {**KINDS, "summarize": kinds_of(store, load({}))["summarize"]}
+    worker = Worker(store, kinds=kinds, pace=Pace(lease_s=float(lease_s), idle_s=0.02))
     signal.signal(signal.SIGTERM, lambda *_: worker.stop())
     say("ready")
     worker.run()

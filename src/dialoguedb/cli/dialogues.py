@@ -1,6 +1,6 @@
 """`dialoguedb dialogue`: dialogues, their state, tags and threads."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -172,12 +172,92 @@ def end(data: Data, dialogue: DialogueId, namespace: Namespace = None) -> None:
 
 @app.command()
 @on_database()
-def compact(data: Data, dialogue: DialogueId, namespace: Namespace = None) -> None:
-    """Summarize a dialogue. This version cannot do that yet, and says so.
+def summarize(
+    data: Data,
+    dialogue: DialogueId,
+    namespace: Namespace = None,
+    template: Annotated[
+        str | None, typer.Option("--template", help="A template of the server's settings.")
+    ] = None,
+    start_id: Annotated[
+        str | None, typer.Option("--start-id", help="Its first message; without it the first.")
+    ] = None,
+    end_id: Annotated[
+        str | None, typer.Option("--end-id", help="Its last message; without it the newest.")
+    ] = None,
+    id: NewId = None,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Build on no earlier summary: read all of it again.")
+    ] = False,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Do not wait until the summary is made.")
+    ] = False,
+) -> None:
+    """Summarize a dialogue, or a range of its messages. They stay as they are.
 
-    Example: `dialoguedb dialogue compact repair-204`
+    A new summary begins with the text of the last one, and goes on with what was said since.
+
+    Example: `dialoguedb dialogue summarize repair-204`
     """
-    dialogue_of(data, dialogue, namespace).compact()
+    summary = dialogue_of(data, dialogue, namespace).summarize(
+        template=template,
+        start_id=start_id,
+        end_id=end_id,
+        id=id,
+        incremental=not whole,
+        wait=not no_wait,
+    )
+    data.show(summary.to_dict())
+
+
+app.command("compact")(summarize)
+
+
+@app.command()
+@on_database()
+def context(
+    data: Data,
+    dialogue: DialogueId,
+    namespace: Namespace = None,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option("--max-tokens", help="What it may cost at most.  [default: 4000]"),
+    ] = None,
+    format: Annotated[
+        Literal["dialoguedb", "openai", "anthropic"] | None,
+        typer.Option("--format", help="What takes the messages.  [default: dialoguedb]"),
+    ] = None,
+    query: Annotated[
+        str | None,
+        typer.Option("--query", help="Recall older messages and memories for this."),
+    ] = None,
+    memories: Annotated[
+        bool, typer.Option("--memories/--no-memories", help="Recall memories too, with --query.")
+    ] = True,
+    keep_last: Annotated[
+        int | None,
+        typer.Option(
+            "--keep-last", help="Last messages that are there while they fit.  [default: 10]"
+        ),
+    ] = None,
+) -> None:
+    """Put together what a model should see next, within a budget of tokens.
+
+    On a terminal it is shown of what it is made; in a pipe it is JSON, ready to send.
+
+    Example: `dialoguedb dialogue context repair-204 --format openai --query "when is it ready?"`
+    """
+    made = dialogue_of(data, dialogue, namespace).context(
+        max_tokens=max_tokens, format=format, query=query, memories=memories, keep_last=keep_last
+    )
+    answer = dict(made.to_dict())
+    if not data.tables:
+        data.show(answer)
+        return
+    parts = answer.pop("included")
+    data.show({key: value for key, value in answer.items() if key != "messages"})
+    typer.echo()
+    data.show_rows(parts, tables.CONTEXT, none="parts")
 
 
 @app.command()

@@ -21,6 +21,7 @@ from dialoguedb.cli import (
     searching,
     serve,
     stats,
+    summaries,
     tailing,
     work,
 )
@@ -54,6 +55,7 @@ app = typer.Typer(
 app.add_typer(dialogues.app, name="dialogue")
 app.add_typer(messages.app, name="message")
 app.add_typer(memories.app, name="memory")
+app.add_typer(summaries.app, name="summary")
 app.add_typer(searching.app, name="search")
 app.command("tail", epilog=EPILOG)(tailing.tail)
 app.command("export", epilog=EPILOG)(exporting.export)

@@ -44,6 +44,7 @@ def _no_number(name: str) -> Any:
 DialogueId = Annotated[str, typer.Argument(metavar="DIALOGUE", help="The dialogue's id.")]
 MessageId = Annotated[str, typer.Argument(metavar="MESSAGE", help="The message's id.")]
 MemoryId = Annotated[str, typer.Argument(metavar="MEMORY", help="The memory's id.")]
+SummaryId = Annotated[str, typer.Argument(metavar="SUMMARY", help="The summary's id.")]
 NewId = Annotated[str | None, typer.Option("--id", help="An id of your choice.")]
 Namespace = Annotated[
     str | None,

@@ -19,6 +19,11 @@ def _option(name: str, *flags: str, default: str = "") -> Any:
     return typer.Option(*names, help=help_of(name), show_default=default or False)
 
 
+_Config = Annotated[
+    Path | None, typer.Option("--config", help="A TOML file with settings of these names.")
+]
+
+
 def serve(
     host: Annotated[str | None, _option("host", default="127.0.0.1")] = None,
     port: Annotated[int | None, _option("port", default=str(DEFAULT_PORT))] = None,
@@ -49,14 +54,15 @@ def serve(
     embedder_timeout_seconds: Annotated[
         int | None, _option("embedder_timeout_seconds", default="30")
     ] = None,
+    llm: Annotated[str | None, _option("llm")] = None,
+    llm_url: Annotated[str | None, _option("llm_url")] = None,
+    llm_timeout_seconds: Annotated[int | None, _option("llm_timeout_seconds", default="60")] = None,
     log_level: Annotated[str | None, _option("log_level", default="info")] = None,
     access_log: Annotated[
         bool | None, _option("access_log", "--access-log/--no-access-log", default="on")
     ] = None,
     shutdown_seconds: Annotated[int | None, _option("shutdown_seconds", default="8")] = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", help="A TOML file with settings of these names.")
-    ] = None,
+    config: _Config = None,
 ) -> None:
     """Serve the REST API from a file, or from a PostgreSQL database.
 

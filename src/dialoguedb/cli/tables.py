@@ -45,7 +45,16 @@ _VALUE = Column("value", lambda row: text_of(row.get("value")), cut=True)
 
 DIALOGUES = (_ID, _NAMESPACE, _TIME, _STATUS, _MESSAGES, _TAGS, _LABEL)
 MESSAGES = (_ID, _TIME, _field("role"), _field("name"), _TEXT)
+CONTEXT = (_field("reason"), _ID, _field("tokens"), _field("relevance"))
 MEMORIES = (_ID, _NAMESPACE, _TIME, _TAGS, _LABEL, _VALUE)
+SUMMARIES = (
+    _ID,
+    _NAMESPACE,
+    _TIME,
+    _field("dialogueId"),
+    _STATUS,
+    Column("text", lambda row: text_of(row.get("content") or row.get("error")), cut=True),
+)
 
 
 def found(columns: tuple[Column, ...]) -> tuple[Column, ...]:

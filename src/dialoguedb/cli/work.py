@@ -57,11 +57,11 @@ def work(
     db_key_file: DbKeyFile = None,
     output: Output = None,
 ) -> None:
-    """Do background jobs: vectors of a remote embedder, upkeep of the index, erasing.
+    """Do background jobs: summaries, vectors of a remote embedder, upkeep of the index, erasing.
 
-    Servers on PostgreSQL do them too, unless told not to (`serve --no-jobs`). Any number of workers
-    may run, anywhere: each job is done by one of them. One that is killed loses its job to another
-    within half a minute, and nothing is done twice.
+    Servers do them too, of a file the summaries, unless told not to (`serve --no-jobs`). Any number
+    of workers may run, anywhere: each job is done by one of them. One that is killed loses its job
+    to another within half a minute, and nothing is done twice.
 
     A job that fails is tried again, later and later. After ten times it stays as `failed`, with the
     reason: --list shows it. Mend that, then --retry it.
@@ -145,10 +145,10 @@ def _work(settings: Settings, store: "Store", *, workers: int, once: bool) -> No
     try:
         beside.work(
             store,
+            settings,
             workers=workers,
             once=once,
             asked_to_stop=lambda: bool(signals),
-            grace_s=settings.shutdown_seconds,
         )
     finally:
         for one, handler in before.items():

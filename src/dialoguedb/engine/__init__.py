@@ -7,16 +7,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from dialoguedb.contract import OPERATIONS
-from dialoguedb.engine import dialogues, memories, messages, search, transfer
+from dialoguedb.engine import context, dialogues, memories, messages, search, summaries, transfer
 from dialoguedb.engine.caller import Caller, Replayed, Task
 
 Handler = Callable[[Caller, Any], Task[Any]]
 
 _ROOMS = {
+    "context": context,
     "dialogues": dialogues,
     "memories": memories,
     "messages": messages,
     "search": search,
+    "summaries": summaries,
     "transfer": transfer,
 }
 

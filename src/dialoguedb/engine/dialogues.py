@@ -31,8 +31,8 @@ from dialoguedb.models.dialogues import (
 from dialoguedb.models.documents import EMPTY_ARRAY
 from dialoguedb.models.limits import FIRST_MESSAGES, MAX_STATE_BYTES
 from dialoguedb.models.messages import Message
-from dialoguedb.models.times import parse_instant, text_of
-from dialoguedb.store import changes, claims
+from dialoguedb.models.times import EARLIEST_MS, parse_instant, text_of
+from dialoguedb.store import changes, claims, summaries
 from dialoguedb.store import dialogues as stored
 from dialoguedb.store import messages as stored_messages
 from dialoguedb.store.dialogues import Stored
@@ -87,6 +87,7 @@ def _create(
     claims.take(tx, "dialogue", [dialogue_id])
     created_ms = now_ms if request.created is UNSET else parse_instant(request.created)
     beginning = stored.begin(tx, dialogue_id)
+    newest_ms = beginning.last_message_created
     times = _times(drafts, max(now_ms, beginning.last_server_time))
     beginning = beginning._replace(
         last_sequence=beginning.last_sequence + len(drafts),
@@ -117,7 +118,12 @@ def _create(
     )
     stored.insert(tx, row, beginning)
     changes.dialogue(tx, row)
-    numbers = stored.Numbers(beginning.last_sequence, beginning.last_server_time, now_ms)
+    numbers = stored.Numbers(
+        beginning.last_sequence,
+        beginning.last_server_time,
+        now_ms,
+        EARLIEST_MS if newest_ms is None else newest_ms,
+    )
     dialogue = _struct(tx, row)
     dialogue.messages = messages.insert(tx, dialogue_id, drafts, places, numbers)
     return dialogue
@@ -322,7 +328,10 @@ def act(caller: Caller, request: ActOnDialogue) -> Task[Dialogue | Replayed]:
 
 
 def delete(caller: Caller, request: DeleteDialogue) -> Task[Deleted]:
-    """Delete a dialogue with its state; its messages remain unless `cascade` is set (7.4)."""
+    """Delete a dialogue with its state; its messages remain unless `cascade` is set (7.4).
+
+    So do its summaries: they say what the messages do.
+    """
 
     def work(tx: WriteTx) -> Deleted:
         row = _stored(tx, str(request.id))
@@ -343,6 +352,7 @@ def delete(caller: Caller, request: DeleteDialogue) -> Task[Deleted]:
                 [(message_id, row.id, sequence) for message_id, sequence in gone],
                 tx.runtime.now(),
             )
+            summaries.delete_of_dialogue(tx, row.id)
         return Deleted(success=True, id=row.id)
 
     return Task(Scope(caller.project_id, request.namespace), work, short=not request.cascade)

@@ -2,12 +2,12 @@
 
 Namespaces ascending; in each the dialogues by (created, inserted, id) with their messages by
 (created, sequence) behind them, what deleted dialogues have left by id with their messages, then
-the memories by (created, inserted, id). No number of the store's own goes out, so that what is
-imported and exported again is the same text.
+the memories and the summaries by (created, inserted, id). No number of the store's own goes out, so
+that what is imported and exported again is the same text.
 """
 
 from collections.abc import Iterator
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct
@@ -18,15 +18,16 @@ from dialoguedb.errors import InvalidParameter
 from dialoguedb.models.limits import MAX_PAGE_BYTES, MAX_PAGE_ITEMS
 from dialoguedb.models.times import EARLIEST_MS, LATEST_MS, text_of
 from dialoguedb.models.transfer import Export, ExportPage
-from dialoguedb.store import dialogues, memories, messages
+from dialoguedb.store import dialogues, memories, messages, summaries
 from dialoguedb.store import transfer as stored
 from dialoguedb.store.memories import StoredMemory
 from dialoguedb.store.protocol import ReadTx, WholeProject
+from dialoguedb.store.summaries import StoredSummary
 from dialoguedb.store.transfer import Numbered
 
 _CURSOR_VERSION = 1
 #: What is given of a space, one after the other.
-_DIALOGUES, _TOMBSTONES, _MEMORIES, _END = range(4)
+_DIALOGUES, _TOMBSTONES, _MEMORIES, _SUMMARIES, _END = range(5)
 #: What a database takes as a number; a cursor can come from anybody.
 _Number = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 _encode = msgspec.json.Encoder().encode
@@ -37,8 +38,8 @@ class _Place(Struct, array_like=True, frozen=True):
 
     Attributes:
         namespace: where it is.
-        part: `_DIALOGUES`, `_TOMBSTONES` or `_MEMORIES`.
-        created: of the last dialogue or memory, milliseconds.
+        part: `_DIALOGUES`, `_TOMBSTONES`, `_MEMORIES` or `_SUMMARIES`.
+        created: of the last dialogue, memory or summary, milliseconds.
         inserted: its insertion number.
         id: its id, or that of the last tombstone; empty before the first of a part.
         number: the last sequence of that dialogue when it was given: later messages are not.
@@ -165,6 +166,9 @@ def _of_space(tx: ReadTx, project_id: str, place: _Place, limit: int) -> Iterato
         place = _Place(place.namespace, _MEMORIES)
     if place.part == _MEMORIES:
         yield from _memories(tx, place)
+        place = _Place(place.namespace, _SUMMARIES)
+    if place.part == _SUMMARIES:
+        yield from _summaries(tx, project_id, place)
 
 
 def _dialogues(tx: ReadTx, project_id: str, place: _Place, limit: int) -> Iterator[_Given]:
@@ -219,6 +223,30 @@ def _memories(tx: ReadTx, place: _Place) -> Iterator[_Given]:
             place = _Place(place.namespace, _MEMORIES, row.created, row.inserted, row.id)
             memory = memories.of_row(row, place.namespace)
             yield _Given(b'{"type":"memory",' + _encode(memory)[1:], place)
+
+
+def _summaries(tx: ReadTx, project_id: str, place: _Place) -> Iterator[_Given]:
+    more = True
+    while more:
+        window = {"start": place.created, "stop": LATEST_MS + 1, "at": place.created}
+        rows, more = summaries.page(
+            tx, None, "", "asc", after=place.inserted, last=place.id, limit=stored.STEP, **window
+        )
+        for row in map(StoredSummary._make, rows):
+            place = _Place(place.namespace, _SUMMARIES, row.created, row.inserted, row.id)
+            summary = summaries.struct_of(row, project_id, place.namespace)
+            summary.job_id = UNSET
+            yield _Given(b'{"type":"summary",' + _encode(summary)[1:-1] + _range(row), place)
+
+
+def _range(row: StoredSummary) -> bytes:
+    """Write the rest of a record of a summary: the positions of its range."""
+    fields: dict[str, Any] = {"incremental": bool(row.incremental)}
+    for name, place in (("start", row.start), ("end", row.end)):
+        if place != summaries.BEGINNING:
+            fields[f"{name}Created"] = text_of(place.created)
+            fields[f"{name}Sequence"] = place.sequence
+    return b"," + _encode(fields)[1:]
 
 
 def _dialogue_record(text: bytes, kind: str, numbers: Numbered) -> bytes:

@@ -21,6 +21,7 @@ from dialoguedb.errors import (
 )
 from dialoguedb.models import documents
 from dialoguedb.models.documents import EMPTY_ARRAY, EMPTY_OBJECT
+from dialoguedb.models.summaries import COMPLETED, PROCESSING
 from dialoguedb.models.times import parse_instant
 from dialoguedb.models.transfer import (
     DeletedDialogueRecord,
@@ -29,14 +30,16 @@ from dialoguedb.models.transfer import (
     MessageRecord,
     Restore,
     Restored,
+    SummaryRecord,
 )
-from dialoguedb.store import changes, claims, dialogues, memories, messages
+from dialoguedb.store import changes, claims, dialogues, memories, messages, summaries
 from dialoguedb.store import transfer as stored
 from dialoguedb.store.claims import Kind
 from dialoguedb.store.dialogues import Stored
 from dialoguedb.store.memories import StoredMemory
 from dialoguedb.store.messages import Draft, Place, StoredMessage
 from dialoguedb.store.protocol import ReadTx, Scope, WriteTx
+from dialoguedb.store.summaries import BEGINNING, Counts, Position, StoredSummary
 from dialoguedb.store.transfer import Numbered
 
 R = TypeVar("R")
@@ -57,6 +60,7 @@ class _Sorted(NamedTuple):
     tombstones: list[tuple[int, Numbered]]
     messages: list[tuple[int, _Message]]
     memories: list[tuple[int, StoredMemory]]
+    summaries: list[tuple[int, StoredSummary]]
 
 
 class _Plan(NamedTuple):
@@ -67,6 +71,7 @@ class _Plan(NamedTuple):
     higher: list[Numbered]
     messages: list[_Message]
     memories: list[StoredMemory]
+    summaries: list[StoredSummary]
 
     @property
     def size(self) -> int:
@@ -108,7 +113,7 @@ def _sorted(request: Restore) -> _Sorted:
     Raises:
         InvalidParameter, InvalidInput: a record's own parts do not agree.
     """
-    ready = _Sorted([], [], [], [])
+    ready = _Sorted([], [], [], [], [])
     for index, record in enumerate(request.records):
         if record.namespace not in ("", request.namespace):
             raise _wrong(index, "namespace", "it is not the namespace of the request")
@@ -118,8 +123,10 @@ def _sorted(request: Restore) -> _Sorted:
             ready.dialogues.append((index, _dialogue(index, record)))
         elif isinstance(record, DeletedDialogueRecord):
             ready.tombstones.append((index, _numbered(record)))
-        else:
+        elif isinstance(record, MemoryRecord):
             ready.memories.append((index, _memory(index, record)))
+        else:
+            ready.summaries.append((index, _summary(index, record)))
     return ready
 
 
@@ -175,6 +182,56 @@ def _memory(index: int, record: MemoryRecord) -> StoredMemory:
         tags=_tags(record.tags),
         created=created_ms,
         modified=_modified(index, record.modified, created_ms),
+    )
+
+
+def _summary(index: int, record: SummaryRecord) -> StoredSummary:
+    created_ms = parse_instant(record.created)
+    start = _position(record.start_created, record.start_sequence)
+    end = _position(record.end_created, record.end_sequence)
+    if start > end:
+        raise _wrong(index, "startCreated", "it comes after endCreated")
+    first, last = _instant(record.from_created), _instant(record.to_created)
+    done = record.status == COMPLETED
+    return StoredSummary(
+        space_id=0,
+        id=record.id,
+        inserted=0,
+        dialogue_id=record.dialogue_id,
+        status=record.status,
+        stale=int(record.stale),
+        template=record.template or None,
+        based_on=record.based_on or None,
+        incremental=int(record.incremental),
+        # The id is a name that no other job has: nobody waits for an imported one.
+        job=record.id if record.status == PROCESSING else None,
+        start_created=start.created,
+        start_sequence=start.sequence,
+        end_created=end.created,
+        end_sequence=end.sequence,
+        from_created=first,
+        to_created=last,
+        provider=record.provider or None,
+        model=record.model or None,
+        error=record.error or None,
+        counts=_counts(record) if done else None,
+        metadata=None if record.metadata is UNSET else documents.compact(record.metadata),
+        tags=None if record.tags is UNSET else documents.text_of(record.tags),
+        created=created_ms,
+        modified=_modified(index, record.modified, created_ms),
+        content=None if record.content is UNSET or not done else record.content,
+    )
+
+
+def _position(created: str | UnsetType, sequence: int | UnsetType) -> Position:
+    if created is UNSET or sequence is UNSET:
+        return BEGINNING
+    return Position(parse_instant(created), sequence)
+
+
+def _counts(record: SummaryRecord) -> str:
+    return documents.text_of(
+        Counts(**{name: getattr(record, name) for name in Counts.__struct_fields__})
     )
 
 
@@ -237,12 +294,14 @@ def _plan(tx: WriteTx, ready: _Sorted, *, alone: bool) -> _Plan:
     new_messages = _new(tx, "message", ready.messages, lambda one: one.id, _same_message)
     _check_sequences(tx, new_messages, known, alone=alone)
     new_memories = _new(tx, "memory", ready.memories, lambda one: one.id, _same_memory)
+    new_summaries = _new(tx, "summary", ready.summaries, lambda one: one.id, _same_summary)
     return _Plan(
         [one for _, one in new_dialogues],
         new_tombstones,
         higher,
         [one for _, one in new_messages],
         [one for _, one in new_memories],
+        [one for _, one in new_summaries],
     )
 
 
@@ -329,6 +388,26 @@ def _same_memory(tx: ReadTx, one: StoredMemory, other: StoredMemory | None) -> b
     return held is not None and held._replace(space_id=0, inserted=0) == one
 
 
+def _same_summary(tx: ReadTx, one: StoredSummary, other: StoredSummary | None) -> bool:
+    """Compare summaries; the stored one may have been completed, or have become stale, since."""
+    held = summaries.get(tx, one.id) if other is None else other
+    if held is None or _asked(held) != _asked(one):
+        return False
+    return one.status == PROCESSING or _made(held) == _made(one)
+
+
+def _asked(row: StoredSummary) -> tuple[Any, ...]:
+    """Give what was asked of a summary."""
+    asked = (row.dialogue_id, row.template, row.incremental, row.start, row.end)
+    return (*asked, row.metadata, row.tags, row.created)
+
+
+def _made(row: StoredSummary) -> tuple[Any, ...]:
+    """Give how the making of a summary has ended."""
+    made = (row.status, row.based_on, row.provider, row.model, row.error, row.content)
+    return (*made, row.told, row.from_created, row.to_created)
+
+
 def _new_tombstones(
     tx: ReadTx, given: list[tuple[int, Numbered]], there: dict[str, Numbered]
 ) -> tuple[list[Numbered], list[Numbered]]:
@@ -406,11 +485,15 @@ def _store(tx: WriteTx, plan: _Plan) -> None:
     for row, message in zip(rows, plan.messages, strict=True):
         # Not the time of this import: the dialogue's `modified` stays as it was.
         changes.message(tx, row, 0, message.draft.words)
-    newest: dict[str, list[int]] = {}
+    placed: dict[str, list[tuple[int, int]]] = {}
     for row in rows:
-        newest.setdefault(row.dialogue_id, []).append(row.created)
-    for dialogue_id, times in newest.items():
-        stored.count_messages(tx, dialogue_id, len(times), max(times))
+        placed.setdefault(row.dialogue_id, []).append((row.created, row.sequence))
+    for dialogue_id, places in placed.items():
+        stored.count_messages(tx, dialogue_id, len(places), max(places)[0])
+        summaries.touch(tx, dialogue_id, places, tx.runtime.now())
     claims.take(tx, "memory", [one.id for one in plan.memories])
     for memory in stored.insert_memories(tx, plan.memories):
         changes.memory(tx, memory)
+    claims.take(tx, "summary", [one.id for one in plan.summaries])
+    for summary in plan.summaries:
+        summaries.insert(tx, summary)

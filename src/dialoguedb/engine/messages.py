@@ -31,7 +31,7 @@ from dialoguedb.models.messages import (
 from dialoguedb.models.times import EARLIEST_MS, parse_instant, text_of
 from dialoguedb.search import texts
 from dialoguedb.search.indexer import words_of
-from dialoguedb.store import changes, claims, dialogues
+from dialoguedb.store import changes, claims, dialogues, summaries
 from dialoguedb.store import messages as stored
 from dialoguedb.store.messages import Draft, Place, StoredMessage
 from dialoguedb.store.protocol import Param, ReadTx, Scope, WriteTx
@@ -111,6 +111,8 @@ def insert(
     rows = stored.insert(tx, new)
     for row, one in zip(rows, drafts, strict=True):
         changes.message(tx, row, numbers.now_ms, one.words)
+    late = [(row.created, row.sequence) for row in rows if row.created < numbers.newest_ms]
+    summaries.touch(tx, dialogue_id, late, numbers.now_ms)
     return [stored.of_row(row, tx.scope.namespace) for row in rows]
 
 
@@ -303,6 +305,7 @@ def delete(caller: Caller, request: NameMessage) -> Task[DeletedMessage]:
         claims.drop(tx, "message", row.id)
         now_ms = tx.runtime.now()
         dialogues.lose_message(tx, row.dialogue_id, now_ms)
+        summaries.touch(tx, row.dialogue_id, [(row.created, row.sequence)], now_ms)
         changes.messages_gone(tx, [(row.id, row.dialogue_id, row.sequence)], now_ms)
         return DeletedMessage(success=True, id=row.id, dialogue_id=row.dialogue_id)
 

@@ -22,7 +22,8 @@ class Cursor(Struct, array_like=True, frozen=True, kw_only=True):
     """What a `next` carries: the whole question, and how far it has been answered.
 
     `parent` is the dialogue whose messages or threads are listed; `at`, `after` and `last` are the
-    time (milliseconds), the number and the id of the last item given.
+    time (milliseconds), the number and the id of the last item given. `status` is asked of
+    summaries only.
     """
 
     version: int = _CURSOR_VERSION
@@ -37,6 +38,7 @@ class Cursor(Struct, array_like=True, frozen=True, kw_only=True):
     at: int
     after: int
     last: str
+    status: str = ""
 
 
 class Question(NamedTuple):
@@ -84,7 +86,7 @@ def question(caller: Caller, room: str, request: Any, *, parent: str = "", order
 
     Args:
         caller: whose project a cursor must be of.
-        room: `dialogues`, `messages` or `memories`.
+        room: `dialogues`, `messages`, `memories` or `summaries`.
         request: one of the `List…` Structs.
         parent: the name of its field that names the dialogue listed; empty if it has none.
         order: the default order.
@@ -99,6 +101,7 @@ def question(caller: Caller, room: str, request: Any, *, parent: str = "", order
         "created": request.created,
         "start_date": request.start_date,
         "end_date": request.end_date,
+        "status": getattr(request, "status", UNSET),
     }
     if request.next is not UNSET:
         cursor = _decode(request.next)
@@ -127,6 +130,7 @@ def first(
     created: str = "",
     start_date: str = "",
     end_date: str = "",
+    status: str = "",
 ) -> Cursor:
     """Make the cursor before the first item."""
     ascending = order == "asc"
@@ -142,6 +146,7 @@ def first(
         at=EARLIEST_MS if ascending else LATEST_MS,
         after=-1 if ascending else _LAST_NUMBER,
         last="",
+        status=status,
     )
 
 

@@ -26,9 +26,11 @@ class Limits(msgspec.Struct, frozen=True):
         max_content_bytes: bytes of a message's content without its inline images (3.7).
         max_image_bytes: decoded bytes of one inline image (3.8).
         max_image_parts: image parts in one message (3.8).
+        templates: slugs of the templates of summaries that there are (9.3).
     """
 
     max_batch_messages: int = 25
     max_content_bytes: int = 8 * MIB
     max_image_bytes: int = 25 * MIB
     max_image_parts: int = 20
+    templates: tuple[str, ...] = ()

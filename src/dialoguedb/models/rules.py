@@ -163,6 +163,15 @@ def prefix(value: str, limits: Limits) -> Sequence[DialogueDBError]:
     return ()
 
 
+def template(value: str, limits: Limits) -> Sequence[DialogueDBError]:
+    """Check that there is such a template of summaries (9.1)."""
+    if value in limits.templates:
+        return ()
+    known = ", ".join(limits.templates) or "none is set"
+    problem = f"there is no such template; those of the settings (summary_templates): {known}"
+    return [InvalidParameter(f"Invalid {{field}}: {problem}", field="")]
+
+
 def batch(value: list[Any], limits: Limits) -> Sequence[DialogueDBError]:
     """Check the number of messages in one request by 5.9."""
     if len(value) > limits.max_batch_messages:

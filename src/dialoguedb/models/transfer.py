@@ -32,6 +32,7 @@ from dialoguedb.models.fields import (
 )
 from dialoguedb.models.limits import MAX_PAGE_ITEMS, Limits
 from dialoguedb.models.messages import NewMessage
+from dialoguedb.models.summaries import SummaryStatus
 
 #: Records in one import at most: as many as a page of an export holds.
 MAX_RECORDS = MAX_PAGE_ITEMS
@@ -171,13 +172,73 @@ class MemoryRecord(
     modified: Instant
 
 
-Record = DialogueRecord | MessageRecord | DeletedDialogueRecord | MemoryRecord
+_Plain = Annotated[str, Meta(extra={"rule": rules.text})]
+
+
+class SummaryRecord(
+    Struct,
+    tag_field="type",
+    tag="summary",
+    rename="camel",
+    forbid_unknown_fields=True,
+    kw_only=True,
+):
+    """A summary, with the positions of its range; one that is processing is made anew."""
+
+    id: Id
+    dialogue_id: Id
+    project_id: str | UnsetType = UNSET
+    namespace: Namespace = ""
+    status: SummaryStatus
+    template: _Plain | UnsetType = UNSET
+    error: _Plain | UnsetType = UNSET
+    provider: _Plain | UnsetType = UNSET
+    model: _Plain | UnsetType = UNSET
+    content: _Plain | UnsetType | None = UNSET
+    content_token_count: Derived = 0
+    from_created: Instant | UnsetType = UNSET
+    to_created: Instant | UnsetType = UNSET
+    message_count: Derived = 0
+    summarized_count: Derived = 0
+    skipped_count: Derived = 0
+    total_tokens: Derived = 0
+    chunks: Derived = 0
+    llm_input_tokens: Derived = 0
+    llm_output_tokens: Derived = 0
+    llm_total_tokens: Derived = 0
+    llm_call_count: Derived = 0
+    based_on: Id | UnsetType = UNSET
+    stale: bool
+    metadata: Metadata | UnsetType = UNSET
+    tags: Tags | UnsetType = UNSET
+    created: Created
+    modified: Instant
+    incremental: bool
+    start_created: (
+        Annotated[
+            Instant,
+            Meta(description="Of the first message of the range; absent, the first there is."),
+        ]
+        | UnsetType
+    ) = UNSET
+    start_sequence: Number | UnsetType = UNSET
+    end_created: (
+        Annotated[
+            Instant, Meta(description="Of the last message of the range; absent, there was none.")
+        ]
+        | UnsetType
+    ) = UNSET
+    end_sequence: Number | UnsetType = UNSET
+
+
+Record = DialogueRecord | MessageRecord | DeletedDialogueRecord | MemoryRecord | SummaryRecord
 #: Every kind of record.
 RECORDS: tuple[type[Struct], ...] = (
     DialogueRecord,
     MessageRecord,
     DeletedDialogueRecord,
     MemoryRecord,
+    SummaryRecord,
 )
 #: A record as it was written: a page is cut by its size.
 Written = Annotated[

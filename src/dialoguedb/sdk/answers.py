@@ -8,8 +8,8 @@ import msgspec
 from msgspec import Raw, Struct
 
 from dialoguedb import errors
-from dialoguedb.contract import Operation
 from dialoguedb.errors import Detail, DialogueDBError, UnexpectedAnswer
+from dialoguedb.operation import Operation
 from dialoguedb.sdk.calls import Call, Reply, Response
 
 #: For answers of proxies and gateways, which know none of our codes.

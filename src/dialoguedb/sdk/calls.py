@@ -17,8 +17,9 @@ from urllib.parse import quote
 import msgspec
 from msgspec import UNSET, Raw, Struct
 
-from dialoguedb.contract import OPERATIONS, Operation
+from dialoguedb.contract import OPERATIONS
 from dialoguedb.errors import Detail, DialogueDBError, InvalidInput, InvalidJson, InvalidParameter
+from dialoguedb.operation import Operation
 
 #: Bytes of what is cut into several requests (contract 1.3 allows 36 MiB in a body).
 REQUEST_BYTES = 16 * 1024 * 1024

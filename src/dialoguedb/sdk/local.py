@@ -7,7 +7,7 @@ import os
 import weakref
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import Any, NamedTuple
 
 from dialoguedb import engine
@@ -21,6 +21,10 @@ from dialoguedb.store.opening import Service, open_store, opener
 from dialoguedb.store.protocol import Job, Outcome, Store
 from dialoguedb.store.sqlite.waiting import filled
 from dialoguedb.wire import RequestReader
+from dialoguedb.worker.beside import Attendant
+
+#: The status of what is done after the answer.
+ACCEPTED = 202
 
 
 class _House(NamedTuple):
@@ -29,6 +33,8 @@ class _House(NamedTuple):
     store: Store
     #: What runs beside it; closed before it.
     beside: ExitStack
+    #: Makes summaries, from when the first one is asked for.
+    attendant: Attendant
     project_id: str
     readers: dict[str, RequestReader]
     handlers: Mapping[str, Handler]
@@ -68,7 +74,9 @@ def _open(settings: LocalSettings) -> _House:
     beside = ExitStack()
     if not store.search_standing().embedder.startswith("static:"):
         beside.enter_context(filled(store))
-    return _House(store, beside, project_id, readers, handlers, runtime)
+    attendant = beside.enter_context(closing(Attendant(store, told)))
+    attendant.begin_if_needed()
+    return _House(store, beside, attendant, project_id, readers, handlers, runtime)
 
 
 def _project(store: Store, settings: LocalSettings) -> str:
@@ -207,6 +215,8 @@ def _task(house: _House, call: Call, request_id: str) -> Task[Any]:
 
 
 def _reply(house: _House, call: Call, request_id: str, result: Any) -> Reply:
+    if call.operation.status == ACCEPTED:
+        house.attendant.begin()
     headers = {"x-request-id": request_id}
     position = house.store.position() if call.operation.writes else None
     if position is not None:
@@ -216,7 +226,8 @@ def _reply(house: _House, call: Call, request_id: str, result: Any) -> Reply:
         headers["idempotent-replayed"] = "true"
     if call.operation.versioned:
         headers["etag"] = f'"{result.version}"'
-    return Reply(result, Response(call.operation.name, 200, headers, request_id))
+    status = call.operation.status
+    return Reply(result, Response(call.operation.name, status, headers, request_id))
 
 
 def _is_immutable(house: _House) -> bool:

@@ -62,10 +62,8 @@ else:
         def __set__(self, record: object, value: object) -> None:
             kind, name = type(record), self.fget.__name__
             able = [one for one in ("label", "state", "tags") if _can_be_set(kind, one)]
-            raise AttributeError(
-                f"{kind.__name__}.{name} cannot be changed; to be set are {', '.join(able)}, "
-                "then save()"
-            )
+            hint = f"; to be set are {', '.join(able)}, then save()" if able else ""
+            raise AttributeError(f"{kind.__name__}.{name} cannot be changed{hint}")
 
 
 def _can_be_set(kind: type, name: str) -> bool:

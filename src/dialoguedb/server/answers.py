@@ -58,12 +58,19 @@ def of_error(error: DialogueDBError, request_id: str, timestamp: str) -> Answer:
 
 
 def of_result(
-    result: Any, *, field: str, versioned: bool, replayed: bool, position: str | None = None
+    result: Any,
+    *,
+    status: int,
+    field: str,
+    versioned: bool,
+    replayed: bool,
+    position: str | None = None,
 ) -> Answer:
     """Make the answer for what the engine gave.
 
     Args:
         result: the engine's answer.
+        status: of the operation.
         field: the attribute of it that is the body; all of it if empty.
         versioned: whether its version goes into the `ETag`.
         replayed: whether an earlier request with the same idempotency key made it.
@@ -76,4 +83,4 @@ def of_result(
         headers.append((b"idempotent-replayed", b"true"))
     if position is not None:
         headers.append((b"x-dialoguedb-position", position.encode()))
-    return Answer(200, encode(getattr(result, field) if field else result), headers=headers)
+    return Answer(status, encode(getattr(result, field) if field else result), headers=headers)

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from dialoguedb import engine
-from dialoguedb.contract import OPERATIONS, Operation
+from dialoguedb.contract import OPERATIONS
 from dialoguedb.engine import Caller, Replayed, projects
 from dialoguedb.errors import DialogueDBError, Forbidden, InternalError, Unauthorized
 from dialoguedb.models import documents
 from dialoguedb.models.times import text_of
+from dialoguedb.operation import Operation
 from dialoguedb.runtime import Runtime, monotonic_s
 from dialoguedb.server import answers, logs, requests
 from dialoguedb.server.answers import Answer
@@ -229,6 +230,7 @@ def _answer_of(operation: Operation, result: Any, position: str | None = None) -
     replayed = type(result) is Replayed
     return answers.of_result(
         result.answer if replayed else result,
+        status=operation.status,
         field=operation.answer_field,
         versioned=operation.versioned,
         replayed=replayed,

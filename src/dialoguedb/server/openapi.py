@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 
 from dialoguedb import __version__
-from dialoguedb.contract import COMMON_ERRORS, OPERATIONS, Operation, Route
+from dialoguedb.contract import COMMON_ERRORS, OPERATIONS
 from dialoguedb.errors import DialogueDBError
 from dialoguedb.models.fields import Tags
+from dialoguedb.operation import Operation, Route
 from dialoguedb.server.answers import ErrorEnvelope
 from dialoguedb.server.routes import PREFIX
 from dialoguedb.wire import Field, fields_of
@@ -22,6 +23,8 @@ _TITLES = {
     "messages": "Messages",
     "memories": "Memories",
     "search": "Search",
+    "summaries": "Summaries",
+    "context": "Context",
     "transfer": "Export and import",
     "service": "Service",
 }
@@ -234,7 +237,8 @@ def _body(
         schema = {"allOf": [schema, {"required": only_here}]}
     media: Schema = {"schema": schema}
     media["example"] = example_of(schema, schemas, only=_telling(operation, only_here))
-    return {"required": bool(in_body), "content": {"application/json": media}}
+    only_in_body = in_body.keys() - set(operation.query)
+    return {"required": bool(only_in_body), "content": {"application/json": media}}
 
 
 #: Fields that an example of a body shows: what a caller would send.
@@ -244,7 +248,9 @@ _TOLD = {
     "messages.update": {"tags"},
     "memories.create": {"id", "value", "label", "namespace", "tags"},
     "memories.update": {"tags"},
+    "summaries.create": {"dialogueId", "startId", "endId"},
     "search.find": {"query", "object", "namespace", "tags", "filter"},
+    "context.build": {"maxTokens", "format", "query"},
 }
 
 
@@ -255,7 +261,7 @@ def _telling(operation: Operation, needed: list[str]) -> set[str] | None:
 
 
 def _responses(operation: Operation, schemas: dict[str, Schema]) -> Schema:
-    responses: Schema = {"200": _good(operation, schemas)}
+    responses: Schema = {str(operation.status): _good(operation, schemas)}
     by_status: dict[int, list[type[DialogueDBError]]] = defaultdict(list)
     common = () if operation.public else COMMON_ERRORS
     for error in dict.fromkeys((*operation.errors, *common)):

@@ -96,12 +96,13 @@ def _examples(media: dict[str, Any]) -> str:
 
 
 def _responses(row: dict[str, Any]) -> str:
-    content = next(iter(row["responses"]["200"]["content"].values()))
+    good = next(status for status in row["responses"] if status.startswith("2"))
+    content = next(iter(row["responses"][good]["content"].values()))
     errors = "".join(
         f"<tr><td>{status}</td><td><code>{escape(code)}</code></td>"
         f"<td>{escape(one['value']['error']['message'])}</td></tr>"
         for status, answer in row["responses"].items()
-        if status != "200"
+        if status != good
         for code, one in answer.get("content", {})
         .get("application/json", {})
         .get("examples", {})

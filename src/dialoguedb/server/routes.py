@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from dialoguedb.contract import OPERATIONS, Operation
+from dialoguedb.contract import OPERATIONS
 from dialoguedb.errors import InvalidParameter, MethodNotAllowed, RouteNotFound
+from dialoguedb.operation import Operation
 
 PREFIX = "/api/v1"
 

@@ -64,7 +64,7 @@ def run(settings: Settings, announce: Callable[[Listening], None]) -> None:
             announce(_told(settings, store, listener))
 
         if settings.workers == 1:
-            with filled(store), alongside(settings):
+            with filled(store), alongside(settings, store):
                 serve(settings, store, listener, tell)
             return
         pair_of(settings, store)  # what is still to be made is made once

@@ -4,9 +4,10 @@ import ipaddress
 import logging
 
 from dialoguedb import __version__
-from dialoguedb.contract import Health, Operation, Readiness, SearchReadiness
 from dialoguedb.engine import Task, projects
 from dialoguedb.errors import DialogueDBError, Forbidden, ServiceUnavailable
+from dialoguedb.models.service import Health, Readiness, SearchReadiness
+from dialoguedb.operation import Operation
 from dialoguedb.server import openapi, reference
 from dialoguedb.server.answers import Answer, encode
 from dialoguedb.server.carrier import Carrier

@@ -56,7 +56,7 @@ def work(settings: Settings, listener_fd: int, board_fd: int, number: int, out: 
         closing(socket.socket(fileno=listener_fd)) as listener,
         closing(opened(settings, make=False)) as store,
         filled(store),
-        alongside(settings),
+        alongside(settings, store),
     ):
         serve(
             settings,

@@ -6,7 +6,7 @@ from typing import Literal
 from dialoguedb.errors import DuplicateId
 from dialoguedb.store.protocol import Param, WriteTx
 
-Kind = Literal["dialogue", "message", "memory"]
+Kind = Literal["dialogue", "message", "memory", "summary"]
 
 
 def take(tx: WriteTx, kind: Kind, ids: Sequence[str], *, fields: Sequence[str] = ("id",)) -> None:

@@ -59,11 +59,14 @@ class Numbers(NamedTuple):
         last_sequence: the sequence of the last of them.
         server_time_ms: `created` of those that have no time of their own.
         now_ms: the clock, read once for all of them.
+        newest_ms: `created` of the latest message there is: one before it is not the last, and may
+            enter the range of a summary.
     """
 
     last_sequence: int
     server_time_ms: int
     now_ms: int
+    newest_ms: int
 
 
 class Beginning(NamedTuple):
@@ -195,7 +198,7 @@ def take_numbers(
         stamped=int(stamped),
         now=now_ms,
     )
-    return Numbers(row[1], row[2], now_ms) if row else None
+    return Numbers(row[1], row[2], now_ms, row[3]) if row else None
 
 
 def lose_message(tx: WriteTx, dialogue_id: str, now_ms: int) -> None:

@@ -87,6 +87,19 @@ def add(tx: WriteTx, kind: str, key: str, payload: str = "{}", *, delay_ms: int 
     )
 
 
+def may_be_due(store: Store, kinds: Sequence[str]) -> bool:
+    """Tell whether a job may be due; where reading is as dear as claiming, that is not asked."""
+    if not store.inline:
+        return True
+    wanted, now = json.dumps(list(kinds)), store.runtime.now()
+    return store.read(None, lambda tx: tx.one("jobs_due", kinds=wanted, now=now)) is not None
+
+
+def has_any(tx: ReadTx, kinds: Sequence[str]) -> bool:
+    """Tell whether there is a job of some kinds that has not failed."""
+    return any(one.kind in kinds and one.failed is None for one in every(tx))
+
+
 def claim(tx: WriteTx, kinds: Sequence[str], lease_ms: int) -> Job | None:
     """Take the job that has been due for longest and that nobody holds; None if there is none.
 
@@ -113,6 +126,11 @@ def renew(tx: WriteTx, job: Job, lease_ms: int) -> bool:
 def finish(tx: WriteTx, job: Job) -> bool:
     """End a job, with all that the transaction does besides; False when it is lost."""
     return tx.run("jobs_finish", **_held(job)) > 0
+
+
+def drop(tx: WriteTx, kind: str, key: str) -> None:
+    """End a job that there is nothing to do for any more, whoever holds it."""
+    tx.run("jobs_drop", kind=kind, key=key)
 
 
 def put_back(tx: WriteTx, job: Job, *, wait_ms: int, attempts: int) -> bool:

@@ -9,6 +9,7 @@ from dialoguedb.store.protocol import ReadTx, WriteTx
 _ERASED = (
     "messages",
     "memories",
+    "summaries",
     "documents",
     "dialogues",
     "tombstones",

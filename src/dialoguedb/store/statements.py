@@ -19,6 +19,7 @@ USER_TABLES = frozenset(
         "tombstones",
         "messages",
         "memories",
+        "summaries",
         "replies",
         "changes",
         "index_blocks",

@@ -8,8 +8,10 @@ from contextlib import closing, contextmanager
 from dialoguedb.errors import DialogueDBError
 from dialoguedb.runtime import monotonic_s
 from dialoguedb.settings import Settings, is_file
+from dialoguedb.store import jobs
 from dialoguedb.store.opening import Service, open_store, opener
 from dialoguedb.store.protocol import Store
+from dialoguedb.worker.kinds import awaited, kinds_of
 from dialoguedb.worker.working import Worker
 
 log = logging.getLogger("dialoguedb.worker")
@@ -39,25 +41,33 @@ def opened(settings: Settings, *, workers: int = 1) -> Store:
 
 
 def work(
-    store: Store, *, workers: int, once: bool, asked_to_stop: Callable[[], bool], grace_s: float
+    store: Store,
+    settings: Settings,
+    *,
+    workers: int,
+    once: bool,
+    asked_to_stop: Callable[[], bool],
 ) -> None:
     """Do jobs with several workers until that is asked for; with `once`, until none is due.
 
+    What takes longer than `shutdown_seconds` then is left to others.
+
     Args:
         store: the database.
+        settings: by what summaries are made, and that time.
         workers: so many jobs at the same time.
         once: whether to end when none is due.
         asked_to_stop: asked a few times a second.
-        grace_s: how long the jobs at hand may go on then; what is not done is left to others.
     Raises:
         DialogueDBError: with `once`, the database is away.
     """
     errors: list[Exception] = []
-    doers = [Worker(store) for _ in range(workers)]
+    kinds = kinds_of(store, settings)
+    doers = [Worker(store, kinds=kinds) for _ in range(workers)]
     threads = [_started(doer, errors, once=once) for doer in doers]
     while any(thread.is_alive() for thread in threads) and not asked_to_stop():
         threads[0].join(0.1) if threads[0].is_alive() else threads[-1].join(0.1)
-    _end(doers, threads, grace_s)
+    _end(doers, threads, settings.shutdown_seconds)
     if errors:
         raise errors[0]
 
@@ -90,16 +100,63 @@ def _end(workers: Sequence[Worker], threads: Sequence[threading.Thread], grace_s
 
 
 @contextmanager
-def alongside(settings: Settings) -> Iterator[None]:
+def alongside(settings: Settings, store: Store) -> Iterator[None]:
     """Do jobs in a thread meanwhile, if the settings want that of a server.
 
-    A file has threads of its own for what cannot wait (`store/sqlite/waiting.py`).
+    Of a file only what somebody waits for: for the rest it has threads of its own
+    (`store/sqlite/waiting.py`), or can wait.
+
+    Args:
+        settings: the server's.
+        store: the server's.
     """
-    if is_file(settings.db) or not settings.jobs:
+    if not settings.jobs:
         yield
-        return
-    with closing(_Companion(settings)):
-        yield
+    elif is_file(settings.db):
+        with closing(Attendant(store, settings)) as attendant:
+            attendant.begin()
+            yield
+    else:
+        with closing(_Companion(settings)):
+            yield
+
+
+class Attendant:
+    """A worker in a thread that does what somebody waits for, on a store that is open already."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        """Make it; nothing is done yet.
+
+        Args:
+            store: where the jobs are.
+            settings: by what summaries are made.
+        """
+        self._kinds = awaited(kinds_of(store, settings))
+        self._store = store
+        self._grace_s = settings.shutdown_seconds
+        self._worker = Worker(store, kinds=self._kinds)
+        self._beginning = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def begin(self) -> None:
+        """Begin, or look at once if it has begun."""
+        with self._beginning:
+            if self._thread is None:
+                self._thread = _started(self._worker, [], once=False)
+        self._worker.wake()
+
+    def begin_if_needed(self) -> None:
+        """Begin if there is something to do: what another process has left."""
+        names = tuple(self._kinds)
+        if self._store.read(None, lambda tx: jobs.has_any(tx, names)):
+            self.begin()
+
+    def close(self) -> None:
+        """End it; what is not done goes on where the database is opened again."""
+        with self._beginning:
+            thread = self._thread
+        if thread is not None:
+            _end([self._worker], [thread], self._grace_s)
 
 
 class _Companion:
@@ -116,7 +173,7 @@ class _Companion:
         while not self._stopping.is_set():
             try:
                 with closing(opened(self._settings)) as store:
-                    self._worker = Worker(store)
+                    self._worker = Worker(store, kinds=kinds_of(store, self._settings))
                     if not self._stopping.is_set():
                         self._worker.run()
                     self._worker = None

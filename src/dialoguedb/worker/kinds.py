@@ -1,11 +1,15 @@
 """The kinds of jobs that there are."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
+from dialoguedb.settings import Settings
 from dialoguedb.store.protocol import Store
-from dialoguedb.worker import embed, erase, forget, grow, look
+from dialoguedb.store.summaries import JOB as SUMMARIZE
+from dialoguedb.worker import embed, erase, forget, grow, look, summarize
 from dialoguedb.worker.task import Again, Task
+from dialoguedb.worker.ways import ways_of
 
 
 class Kind(NamedTuple):
@@ -17,11 +21,13 @@ class Kind(NamedTuple):
             job of such a kind, and workers see that it is there.
         everywhere: whether it is also for a database that is a file, whose index has threads of
             its own.
+        awaited: whether somebody waits for what it does: who has a file open does it, too.
     """
 
     run: Callable[[Task], Again | None]
     each_s: float | None = None
     everywhere: bool = False
+    awaited: bool = False
 
 
 Kinds = Mapping[str, Kind]
@@ -35,6 +41,18 @@ _KINDS: Kinds = {
 }
 
 
-def kinds_of(store: Store) -> Kinds:
-    """Give the kinds of jobs that a database has, by their names."""
-    return {name: kind for name, kind in _KINDS.items() if kind.everywhere or not store.inline}
+def kinds_of(store: Store, settings: Settings | None = None) -> Kinds:
+    """Give the kinds of jobs that a database has, by their names.
+
+    Args:
+        store: the database.
+        settings: by what summaries are made; the built-in summariser if None.
+    """
+    making = partial(summarize.run, ways=ways_of(settings or Settings()))
+    every = {**_KINDS, SUMMARIZE: Kind(making, everywhere=True, awaited=True)}
+    return {name: kind for name, kind in every.items() if kind.everywhere or not store.inline}
+
+
+def awaited(kinds: Kinds) -> Kinds:
+    """Give those that somebody waits for."""
+    return {name: kind for name, kind in kinds.items() if kind.awaited}

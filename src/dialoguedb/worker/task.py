@@ -11,9 +11,15 @@ from dialoguedb.store.protocol import Reach, Scope, Store, T, WriteTx, WriteWork
 
 
 class Again(NamedTuple):
-    """What a kind returns when its job is not done: take it again after so many seconds."""
+    """What a kind returns when its job is not done.
+
+    Attributes:
+        wait_s: after so many seconds it is taken again.
+        counted: whether this was an attempt that failed; else `Job.attempts` begins anew.
+    """
 
     wait_s: float = 0.0
+    counted: bool = False
 
 
 class Task:
@@ -49,7 +55,12 @@ class Task:
     @property
     def going(self) -> bool:
         """Whether to go on with the next step; else return `Again()` soon."""
-        return not self.lost and not self._stopping() and monotonic_s() < self._until_s
+        return self.held and monotonic_s() < self._until_s
+
+    @property
+    def held(self) -> bool:
+        """Whether to go on with what cannot be done in parts; else return `Again()` soon."""
+        return not self.lost and not self._stopping()
 
     @property
     def payload(self) -> Any:

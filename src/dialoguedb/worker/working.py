@@ -56,6 +56,7 @@ class Worker:
         self._kinds = kinds_of(store) if kinds is None else kinds
         self._pace = pace or Pace()
         self._stopping = threading.Event()
+        self._woken = threading.Event()
         self._ended = threading.Event()
         self._task: Task | None = None
 
@@ -77,6 +78,11 @@ class Worker:
     def stop(self) -> None:
         """Have it end when the job at hand comes to the end of a step."""
         self._stopping.set()
+        self._woken.set()
+
+    def wake(self) -> None:
+        """Have it look for jobs at once: there is one."""
+        self._woken.set()
 
     def release(self) -> None:
         """Let go of the job at hand, which takes too long to end: somebody else may have it now.
@@ -111,7 +117,9 @@ class Worker:
                 failures += 1
                 wait_s = self._pause_s(failures, self._pace.longest_passing_s)
                 _tell("background jobs wait", error)
-            self._stopping.wait(wait_s)
+            self._woken.wait(wait_s)
+            if not self._stopping.is_set():
+                self._woken.clear()
         return taken
 
     def _plant(self, tx: WriteTx) -> None:
@@ -124,6 +132,8 @@ class Worker:
         """Take a job and do it; False when none is due."""
         pace, names = self._pace, tuple(self._kinds)
         lease_ms = int(pace.lease_s * 1000)
+        if not jobs.may_be_due(self._store, names):
+            return False
         job = jobs.on_newest(self._store, None, lambda tx: jobs.claim(tx, names, lease_ms))
         if job is None:
             return False
@@ -171,8 +181,8 @@ class Worker:
         if again is None:
             self._end(lambda tx: jobs.finish(tx, job))
             return
-        wait_ms = int(again.wait_s * 1000)
-        self._end(lambda tx: jobs.put_back(tx, job, wait_ms=wait_ms, attempts=0))
+        wait_ms, attempts = int(again.wait_s * 1000), job.attempts if again.counted else 0
+        self._end(lambda tx: jobs.put_back(tx, job, wait_ms=wait_ms, attempts=attempts))
 
     def _failed(self, task: Task, kind: Kind, error: Exception) -> None:
         """Have a job tried again later, or leave it as failed."""

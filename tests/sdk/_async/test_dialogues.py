@@ -289,14 +289,6 @@ async def test_the_status_goes_through_its_actions(db: AsyncDialogueDB) -> None:
     assert after.status == "active"
 
 
-async def test_summaries_are_not_there_yet(db: AsyncDialogueDB) -> None:
-    made = await db.create_dialogue()
-    for call in (made.compact, made.summarize):
-        with pytest.raises(errors.NotImplementedYet) as caught:
-            await call()
-        assert (caught.value.code, caught.value.retryable) == ("NOT_IMPLEMENTED", False)
-
-
 async def test_delete_leaves_the_messages_unless_told(db: AsyncDialogueDB) -> None:
     kept = await db.create_dialogue(id="kept", message={"role": "user", "content": "a"})
     gone = await db.create_dialogue(id="gone", message={"role": "user", "content": "a"})

@@ -290,14 +290,6 @@ def test_the_status_goes_through_its_actions(db: DialogueDB) -> None:
     assert after.status == "active"
 
 
-def test_summaries_are_not_there_yet(db: DialogueDB) -> None:
-    made = db.create_dialogue()
-    for call in (made.compact, made.summarize):
-        with pytest.raises(errors.NotImplementedYet) as caught:
-            call()
-        assert (caught.value.code, caught.value.retryable) == ("NOT_IMPLEMENTED", False)
-
-
 def test_delete_leaves_the_messages_unless_told(db: DialogueDB) -> None:
     kept = db.create_dialogue(id="kept", message={"role": "user", "content": "a"})
     gone = db.create_dialogue(id="gone", message={"role": "user", "content": "a"})

@@ -7,13 +7,21 @@ from typing import Any
 
 from msgspec import Raw
 
-from dialoguedb.errors import DialogueDBError, DialogueNotFound, DuplicateId, MemoryNotFound
+from dialoguedb.errors import (
+    DialogueDBError,
+    DialogueNotFound,
+    DuplicateId,
+    MemoryNotFound,
+    SummaryNotFound,
+)
+from dialoguedb.models.summaries import SummaryStatus
 from dialoguedb.models.transfer import ExportPage, Restored, Stats
 from dialoguedb.sdk._async.dialogue import AsyncDialogue, Order
 from dialoguedb.sdk._async.memory import AsyncMemory
 from dialoguedb.sdk._async.message import AsyncMessage
 from dialoguedb.sdk._async.searching import AsyncSearching
 from dialoguedb.sdk._async.sending import AsyncSender
+from dialoguedb.sdk._async.summary import AsyncSummary
 from dialoguedb.sdk.calls import Response, grouped, moved, recording
 from dialoguedb.sdk.opening import async_transport, policy_of
 from dialoguedb.sdk.pages import AsyncPages, Part
@@ -385,6 +393,70 @@ class AsyncDialogueDB(AsyncSearching):
             MemoryNotFound: there is none.
         """
         await self._sender.send("memories.delete", id=id, namespace=namespace)
+
+    # ── summaries ────────────────────────────────────────────────────────────────────────────
+
+    async def get_summary(self, id: str, namespace: str | None = None) -> AsyncSummary | None:
+        """Get a summary as it is now; None when there is none."""
+        try:
+            found = await self._sender.send("summaries.get", id=id, namespace=namespace)
+        except SummaryNotFound:
+            return None
+        return AsyncSummary(self._sender, found)
+
+    def list_summaries(
+        self,
+        dialogue_id: str | None = None,
+        *,
+        namespace: str | None = None,
+        status: SummaryStatus | None = None,
+        limit: int | None = None,
+        order: Order | None = None,
+        next: str | None = None,
+        created: str | None = None,
+        start_date: str | None = None,
+        end_date: str | None = None,
+    ) -> AsyncPages[AsyncSummary]:
+        """List summaries, the newest first; iterating goes through all pages.
+
+        Args:
+            dialogue_id: of this dialogue; of all of the namespace if None.
+            namespace: its namespace.
+            status: only those that are `processing`, `completed` or `failed`.
+            limit: as the following, see `list_dialogues`.
+            order: see there.
+            next: see there.
+            created: see there.
+            start_date: see there.
+            end_date: see there.
+        Raises:
+            InvalidParameter: a value is not valid; the error names it.
+        """
+
+        async def fetch(cursor: str | None) -> Part[AsyncSummary]:
+            page = await self._sender.send(
+                "summaries.list",
+                dialogueId=dialogue_id,
+                namespace=namespace,
+                status=status,
+                limit=limit,
+                order=order,
+                next=cursor,
+                created=created,
+                startDate=start_date,
+                endDate=end_date,
+            )
+            return Part([AsyncSummary(self._sender, one) for one in page.items], page.next)
+
+        return AsyncPages(fetch, next)
+
+    async def delete_summary(self, id: str, namespace: str | None = None) -> None:
+        """Delete a summary, for good; the messages stay.
+
+        Raises:
+            SummaryNotFound: there is none.
+        """
+        await self._sender.send("summaries.delete", id=id, namespace=namespace)
 
     # ── all of a project ─────────────────────────────────────────────────────────────────────
 

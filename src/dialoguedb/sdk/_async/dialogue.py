@@ -11,16 +11,18 @@ from dialoguedb.errors import (
     DialogueDBError,
     InvalidParameter,
     MessageNotFound,
-    NotImplementedYet,
     PreconditionFailed,
 )
 from dialoguedb.models import dialogues
+from dialoguedb.models.context import Form
 from dialoguedb.models.messages import Message as StoredMessage
 from dialoguedb.models.messages import MessagePage
 from dialoguedb.runtime import Runtime, chance
 from dialoguedb.sdk._async.message import AsyncMessage
 from dialoguedb.sdk._async.sending import AsyncSender, pause
+from dialoguedb.sdk._async.summary import AsyncSummary
 from dialoguedb.sdk.calls import cut, encoded, moved
+from dialoguedb.sdk.contexts import Context, context_of
 from dialoguedb.sdk.records import (
     DialogueRecord,
     Json,
@@ -354,6 +356,44 @@ class AsyncDialogue(DialogueRecord):
         self._messages = [one for one in self._messages if one.id != id]
         self._data.total_messages -= 1
 
+    async def context(
+        self,
+        *,
+        max_tokens: int | None = None,
+        format: Form | None = None,
+        query: str | None = None,
+        memories: bool | None = None,
+        keep_last: int | None = None,
+    ) -> Context:
+        """Put together what a model should see next, within a budget of tokens.
+
+        First the system prompt, then the newest summary, then the last messages; what is recalled
+        stands before the last thing that the user has said.
+
+        Args:
+            max_tokens: what it may cost at most, 1 to 2,000,000; 4,000 if None.
+            format: `dialoguedb` (also if None) has messages as they are stored; `openai` and
+                `anthropic` as these take them.
+            query: what the next turn is about, such as what the user has just said: older messages
+                and memories of the namespace are recalled for it. If None, nothing is.
+            memories: False recalls messages only.
+            keep_last: so many of the last messages are there at least, while they fit, 0 to
+                1,000; 10 if None.
+        Raises:
+            DialogueNotFound: it has been deleted.
+            InvalidParameter: a value is not valid, or not even the system prompt and the last turn
+                cost so little; the error names it.
+        """
+        made = await self._send(
+            "context.build",
+            maxTokens=max_tokens,
+            format=format,
+            query=query,
+            memories=memories,
+            keepLast=keep_last,
+        )
+        return context_of(made)
+
     # ── threads and life ─────────────────────────────────────────────────────────────────────
 
     async def create_thread(
@@ -425,17 +465,79 @@ class AsyncDialogue(DialogueRecord):
         """Undo the archiving."""
         return await self._act("unarchive")
 
-    async def summarize(self) -> None:
-        """Summarise it.
+    # ── summaries ────────────────────────────────────────────────────────────────────────────
 
+    async def summarize(
+        self,
+        *,
+        template: str | None = None,
+        start_id: str | None = None,
+        end_id: str | None = None,
+        id: str | None = None,
+        incremental: bool = True,
+        metadata: Mapping[str, Any] | None = None,
+        tags: Sequence[str] | None = None,
+        wait: bool = True,
+        timeout_s: float = 300.0,
+    ) -> AsyncSummary:
+        """Have it summarised, or a range of its messages; the messages stay as they are.
+
+        What is being summarised already is not begun again: that summary comes back.
+
+        Args:
+            template: the slug of a template of the server's settings.
+            start_id: the first message of the range; the dialogue's if None.
+            end_id: the last message of the range; the newest if None.
+            id: an id of your own for the summary, unique in the project.
+            incremental: build on the summary of the same template that reaches farthest: its text
+                stays, and what is new follows. Not with `start_id`.
+            metadata: a flat dict, for good.
+            tags: at most 10.
+            wait: until it is made; else it comes back while it is `processing`.
+            timeout_s: how long to wait, seconds.
         Raises:
-            NotImplementedYet: always, in this version.
+            SummaryFailed: it could not be made; the message says why.
+            TimedOut: it takes longer; it is still being made.
+            SummaryUnderWay: the same messages are being summarised under another id.
+            DialogueNotFound, MessageNotFound: there is none of this id.
+            DuplicateId, BadRequest: a value is not valid; the error names the field.
         """
-        raise NotImplementedYet("Summaries are not there yet")
+        made = await self._sender.send(
+            "summaries.create",
+            dialogueId=self.id,
+            namespace=self.namespace,
+            template=template,
+            startId=start_id,
+            endId=end_id,
+            id=id,
+            incremental=None if incremental else False,
+            metadata=metadata,
+            tags=tags,
+        )
+        summary = AsyncSummary(self._sender, made)
+        return await summary.wait(timeout_s) if wait else summary
 
-    async def compact(self) -> None:
+    async def compact(
+        self,
+        *,
+        template: str | None = None,
+        start_id: str | None = None,
+        end_id: str | None = None,
+        id: str | None = None,
+        incremental: bool = True,
+        wait: bool = True,
+        timeout_s: float = 300.0,
+    ) -> AsyncSummary:
         """Do the same as `summarize`, under its old name."""
-        await self.summarize()
+        return await self.summarize(
+            template=template,
+            start_id=start_id,
+            end_id=end_id,
+            id=id,
+            incremental=incremental,
+            wait=wait,
+            timeout_s=timeout_s,
+        )
 
 
 def _resumed(resume: str | None, count: int) -> tuple[str, int]:

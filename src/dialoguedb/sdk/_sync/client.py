@@ -8,13 +8,21 @@ from typing import Any
 
 from msgspec import Raw
 
-from dialoguedb.errors import DialogueDBError, DialogueNotFound, DuplicateId, MemoryNotFound
+from dialoguedb.errors import (
+    DialogueDBError,
+    DialogueNotFound,
+    DuplicateId,
+    MemoryNotFound,
+    SummaryNotFound,
+)
+from dialoguedb.models.summaries import SummaryStatus
 from dialoguedb.models.transfer import ExportPage, Restored, Stats
 from dialoguedb.sdk._sync.dialogue import Dialogue, Order
 from dialoguedb.sdk._sync.memory import Memory
 from dialoguedb.sdk._sync.message import Message
 from dialoguedb.sdk._sync.searching import Searching
 from dialoguedb.sdk._sync.sending import Sender
+from dialoguedb.sdk._sync.summary import Summary
 from dialoguedb.sdk.calls import Response, grouped, moved, recording
 from dialoguedb.sdk.opening import policy_of, transport
 from dialoguedb.sdk.pages import Page, Part
@@ -384,6 +392,70 @@ class DialogueDB(Searching):
             MemoryNotFound: there is none.
         """
         self._sender.send("memories.delete", id=id, namespace=namespace)
+
+    # ── summaries ────────────────────────────────────────────────────────────────────────────
+
+    def get_summary(self, id: str, namespace: str | None = None) -> Summary | None:
+        """Get a summary as it is now; None when there is none."""
+        try:
+            found = self._sender.send("summaries.get", id=id, namespace=namespace)
+        except SummaryNotFound:
+            return None
+        return Summary(self._sender, found)
+
+    def list_summaries(
+        self,
+        dialogue_id: str | None = None,
+        *,
+        namespace: str | None = None,
+        status: SummaryStatus | None = None,
+        limit: int | None = None,
+        order: Order | None = None,
+        next: str | None = None,
+        created: str | None = None,
+        start_date: str | None = None,
+        end_date: str | None = None,
+    ) -> Page[Summary]:
+        """List summaries, the newest first; iterating goes through all pages.
+
+        Args:
+            dialogue_id: of this dialogue; of all of the namespace if None.
+            namespace: its namespace.
+            status: only those that are `processing`, `completed` or `failed`.
+            limit: as the following, see `list_dialogues`.
+            order: see there.
+            next: see there.
+            created: see there.
+            start_date: see there.
+            end_date: see there.
+        Raises:
+            InvalidParameter: a value is not valid; the error names it.
+        """
+
+        def fetch(cursor: str | None) -> Part[Summary]:
+            page = self._sender.send(
+                "summaries.list",
+                dialogueId=dialogue_id,
+                namespace=namespace,
+                status=status,
+                limit=limit,
+                order=order,
+                next=cursor,
+                created=created,
+                startDate=start_date,
+                endDate=end_date,
+            )
+            return Part([Summary(self._sender, one) for one in page.items], page.next)
+
+        return Page(fetch, next)
+
+    def delete_summary(self, id: str, namespace: str | None = None) -> None:
+        """Delete a summary, for good; the messages stay.
+
+        Raises:
+            SummaryNotFound: there is none.
+        """
+        self._sender.send("summaries.delete", id=id, namespace=namespace)
 
     # ── all of a project ─────────────────────────────────────────────────────────────────────
 

@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from dialoguedb.models.times import EARLIEST_MS
-from dialoguedb.store import changes
+from dialoguedb.store import changes, summaries
 from dialoguedb.store.dialogues import Stored
 from dialoguedb.store.memories import StoredMemory
 from dialoguedb.store.messages import StoredMessage
 from dialoguedb.store.protocol import Param, ReadTx, Row, WriteTx
+from dialoguedb.store.summaries import StoredSummary
 
 #: The key of a row: a place in the order in which a table is read.
 Place = tuple[Param, ...]
@@ -151,6 +152,18 @@ def _drop_memories(tx: WriteTx, gone: Sequence[Row]) -> None:
         changes.memory_gone(tx, row[1])
 
 
+def _put_summaries(tx: WriteTx, found: Sequence[Change]) -> None:
+    tx.many("summaries_delete", _named([old for old, _ in found if old is not None], "id"))
+    rows = [StoredSummary(tx.space_id, *new[1:]) for _, new in found]
+    tx.insert("summaries_insert", rows)
+    for row in rows:
+        summaries.put_to_work(tx, row)
+
+
+def _drop_summaries(tx: WriteTx, gone: Sequence[Row]) -> None:
+    tx.many("summaries_delete", _named(gone, "id"))
+
+
 def _put_tombstones(tx: WriteTx, found: Sequence[Change]) -> None:
     tx.insert("tombstones_put", [(tx.space_id, *new[1:]) for _, new in found])
 
@@ -194,7 +207,7 @@ def _drop_keys(tx: WriteTx, gone: Sequence[Row]) -> None:
     tx.many("copy_keys_drop", [{"project_id": row[0], "id": row[1]} for row in gone])
 
 
-def _long(row: type[StoredMessage | Stored | StoredMemory], *names: str) -> tuple[int, int]:
+def _long(row: type[StoredMessage | StoredMemory], *names: str) -> tuple[int, int]:
     one, other = (row._fields.index(name) for name in names)
     return one, other
 
@@ -213,6 +226,10 @@ OF_SPACE = (
     Table(
         "memories", "memories_walk", ("id",), (1,), ("",), _put_memories, _drop_memories,
         _long(StoredMemory, "value", "metadata"),
+    ),
+    Table(
+        "summaries", "summaries_walk", ("id",), (1,), ("",), _put_summaries, _drop_summaries,
+        summaries.TEXTS,
     ),
     Table(
         "tombstones", "tombstones_walk", ("id",), (1,), ("",), _put_tombstones, _drop_tombstones,

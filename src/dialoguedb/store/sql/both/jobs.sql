@@ -8,6 +8,10 @@ UPDATE jobs SET leased_until = :until WHERE kind = :kind AND key = :key AND leas
 -- Goes with the effect, in one transaction: only one who holds the job can commit it.
 DELETE FROM jobs WHERE kind = :kind AND key = :key AND lease = :lease
 
+-- jobs_drop --
+-- There is nothing to do any more; whoever holds it can commit nothing.
+DELETE FROM jobs WHERE kind = :kind AND key = :key
+
 -- jobs_put_back --
 UPDATE jobs SET lease = '', leased_until = 0, run_at = :run_at, attempts = :attempts
 WHERE kind = :kind AND key = :key AND lease = :lease

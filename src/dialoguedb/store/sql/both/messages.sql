@@ -16,6 +16,12 @@ FROM messages
 WHERE space_id = :space AND dialogue_id = :dialogue_id AND created = :created
     AND sequence = :sequence
 
+-- messages_last --
+-- Where the last message of a dialogue is.
+SELECT space_id, created, sequence FROM messages
+WHERE space_id = :space AND dialogue_id = :dialogue_id
+ORDER BY created DESC, sequence DESC LIMIT 1
+
 -- messages_any --
 -- Whether a dialogue, there or deleted, has messages.
 SELECT space_id FROM messages WHERE space_id = :space AND dialogue_id = :dialogue_id LIMIT 1

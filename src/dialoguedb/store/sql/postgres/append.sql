@@ -10,4 +10,4 @@ UPDATE dialogues SET total_messages = total_messages + :count,
     ),
     modified = GREATEST(modified, :now)
 WHERE space_id = :space AND id = :id AND ended IS NULL AND archived IS NULL
-RETURNING space_id, last_sequence, last_server_time
+RETURNING space_id, last_sequence, last_server_time, last_message_created

@@ -15,6 +15,13 @@ DELETE FROM memories WHERE (space_id, id) IN (
     LIMIT :most
 )
 
+-- erase_summaries --
+DELETE FROM summaries WHERE (space_id, id) IN (
+    SELECT y.space_id, y.id FROM summaries AS y
+    WHERE y.space_id IN (SELECT s.id FROM spaces AS s WHERE s.project_id = :project_id)
+    LIMIT :most
+)
+
 -- erase_documents --
 DELETE FROM dialogue_documents WHERE (space_id, dialogue_id) IN (
     SELECT x.space_id, x.dialogue_id FROM dialogue_documents AS x

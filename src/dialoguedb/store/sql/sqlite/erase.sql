@@ -15,6 +15,13 @@ DELETE FROM memories WHERE rowid IN (
     LIMIT :most
 )
 
+-- erase_summaries --
+DELETE FROM summaries WHERE rowid IN (
+    SELECT y.rowid FROM summaries AS y
+    WHERE y.space_id IN (SELECT s.id FROM spaces AS s WHERE s.project_id = :project_id)
+    LIMIT :most
+)
+
 -- erase_documents --
 DELETE FROM dialogue_documents WHERE rowid IN (
     SELECT x.rowid FROM dialogue_documents AS x

@@ -1,0 +1,233 @@
+"""Contexts as a whole: the budget, the order, the pairs, and that nothing moves without need."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from context.talks import (
+    TALKS,
+    Json,
+    anthropic_call,
+    anthropic_result,
+    check_anthropic,
+    check_openai,
+    message,
+    turns_of,
+)
+from dialoguedb.context.assembly import (
+    Asked,
+    Context,
+    Summary,
+    TooSmall,
+    assembled,
+    framed,
+    recalled,
+)
+from dialoguedb.context.formats import Format
+from dialoguedb.context.notes import Found
+from dialoguedb.context.turns import Turn
+from dialoguedb.tokens import Estimate
+
+TOKENS = Estimate()
+SYSTEM = turns_of([message("system", "You help in a shop.")], first=0)
+FORMATS: tuple[Format, ...] = ("dialoguedb", "openai", "anthropic")
+FOUND = [
+    Found("memory", "k1", "language: et", "", (0, "", 0), 0.4),
+    *(Found("recalled", f"x{n}", f"fact {n}", "Ada", (n, "x", n), 0.5) for n in range(50)),
+]
+
+
+def built(
+    turns: Sequence[Turn],
+    form: Format = "openai",
+    *,
+    budget: int = 1000,
+    keep: int = 4,
+    found: Sequence[Found] = (),
+    summary: Summary | None = None,
+    system: Sequence[Turn] = SYSTEM,
+) -> Context:
+    asked = Asked(budget, keep, bool(found))
+    frame = framed(asked, system, turns, summary, TOKENS)
+    return assembled(frame, recalled(frame, found, TOKENS), form)
+
+
+def reasons(context: Context) -> list[str]:
+    """The reasons of the parts, each once where it stands in a row."""
+    made: list[str] = []
+    for part in context.included:
+        if made[-1:] != [part.reason]:
+            made.append(part.reason)
+    return made
+
+
+def counted(messages: Sequence[Json]) -> int:
+    """What all texts of messages come to."""
+
+    def texts(value: Any) -> int:
+        if isinstance(value, str):
+            return TOKENS.count(value)
+        if isinstance(value, list):
+            return sum(map(texts, value))
+        if isinstance(value, dict):
+            kept = (v for k, v in value.items() if k in ("text", "content", "name", "arguments"))
+            return sum(map(texts, kept))
+        return 0
+
+    return sum(texts(one) for one in messages)
+
+
+TALK = turns_of([message(("user", "assistant")[n % 2], f"say {n} " * 5) for n in range(200)])
+
+
+def test_the_order_is_system_summary_recalled_and_the_last_turn() -> None:
+    """The window's older turns stand in front of what is recalled: they stay, it changes."""
+    summary = Summary("s1", "Ada: I want a bicycle.", (150_000, 150))
+    context = built(TALK, found=FOUND, summary=summary)
+    assert reasons(context) == ["system", "summary", "recent", "memory", "recalled", "recent"]
+    assert [part.id for part in context.included][-2:] == ["m199", "m200"]
+    assert context.written.messages[0]["content"] == "You help in a shop."
+    assert "I want a bicycle" in context.written.messages[1]["content"]
+    assert "language: et" in context.written.messages[-3]["content"]
+
+
+def test_without_anything_there_is_nothing() -> None:
+    context = built([], system=[])
+    assert (context.written.messages, context.included, context.tokens) == ([], [], 0)
+
+
+def test_a_budget_that_holds_no_turn_is_refused() -> None:
+    """And what it takes is said: with so much it is enough, with one token less it is not."""
+    with pytest.raises(TooSmall) as refused:
+        built(TALK, budget=1)
+    needed = refused.value.needed
+    assert built(TALK, budget=needed).tokens <= needed
+    with pytest.raises(TooSmall):
+        built(TALK, budget=needed - 1)
+
+
+def test_images_are_counted() -> None:
+    source = {"type": "base64", "media_type": "image/png", "data": "AAAA" * 100_000}
+    turns = turns_of([message("user", [{"type": "image", "source": source}])])
+    assert 1600 <= built(turns, budget=2000).tokens < 1700
+    url = {"url": "https://a.example/b.png", "detail": "low"}
+    turns = turns_of([message("user", [{"type": "image_url", "image_url": url}])])
+    assert 85 <= built(turns, budget=2000).tokens < 150
+
+
+def test_behind_a_summary_the_window_stays() -> None:
+    """It begins as far before the summary's end as turns are kept, as long as all fits."""
+    summary = Summary("s1", "Ada: I want a bicycle.", (100_000, 100))
+    for end in range(100, 140):
+        context = built(TALK[:end], summary=summary, budget=2000)
+        recent = [part.id for part in context.included if part.reason == "recent"]
+        assert recent == [turn.id for turn in TALK[96:end]]
+
+
+@given(
+    TALKS,
+    st.integers(1, 600),
+    st.integers(0, 12),
+    st.booleans(),
+    st.none() | st.builds(Summary, st.just("s"), st.just("Ada: said it\n" * 9), st.just((9000, 9))),
+)
+def test_contexts(
+    messages: list[Json], budget: int, keep: int, finds: bool, summary: Summary | None
+) -> None:
+    """The budget holds, the order is kept, pairs are whole, and the same comes of the same."""
+    turns = turns_of(messages)
+    for form in FORMATS:
+        asked = {
+            "budget": budget,
+            "keep": keep,
+            "found": FOUND if finds else (),
+            "summary": summary,
+        }
+        try:
+            context = built(turns, form, **asked)
+        except TooSmall as error:
+            assert error.needed > budget
+            continue
+        assert context.tokens == sum(part.tokens for part in context.included) <= budget
+        shown = [*context.written.messages, {"content": context.written.system}]
+        assert counted(shown) <= budget
+        recent = [part.id for part in context.included if part.reason == "recent"]
+        places = [int(one[1:]) for one in recent]
+        assert places == sorted(set(places))
+        if form == "openai":
+            check_openai(context.written.messages)
+        if form == "anthropic":
+            check_anthropic(context.written.messages)
+        assert built(turns, form, **asked) == context
+
+
+# ── from turn to turn ────────────────────────────────────────────────────────────────────────
+
+
+def said(number: int) -> list[Json]:
+    """The messages of one turn; every tenth uses a tool."""
+    words = " ".join(f"word{number * 7 % 13}" for _ in range(5 + number * 37 % 23))
+    if number % 10 == 9:
+        return [
+            message("user", words),
+            anthropic_call(f"c{number}"),
+            anthropic_result(f"c{number}"),
+            message("assistant", words),
+        ]
+    return [message("user", words), message("assistant", words)]
+
+
+def lines(context: Context, *, stable_only: bool) -> list[bytes]:
+    """The bytes of the messages; without what was recalled if asked."""
+    notes = ("Recalled from",)
+    return [
+        json.dumps(one).encode()
+        for one in context.written.messages
+        if not (
+            stable_only and isinstance(one["content"], str) and one["content"].startswith(notes)
+        )
+    ]
+
+
+@pytest.mark.parametrize("recalls", [False, True])
+@pytest.mark.parametrize("form", ["dialoguedb", "openai"])
+def test_of_500_turns_95_in_100_go_on_from_the_one_before(form: Format, recalls: bool) -> None:
+    """A context is asked for with each thing that is said, with 4,000 tokens as by default."""
+    turns: list[Turn] = []
+    before: list[bytes] = []
+    kept = asked = 0
+    for number in range(500):
+        for one in said(number):
+            turns += turns_of([one], first=len(turns) + 1)
+            found = [FOUND[number % 50 + 1]] if recalls else []
+            newest = turns[-400:]
+            context = built(newest, form, budget=4000, keep=10, found=found)
+            now = lines(context, stable_only=True)
+            asked += 1
+            kept += now[: len(before)] == before
+            before = now
+    assert kept >= 0.95 * asked
+
+
+def test_blocks_for_anthropic_go_on_too() -> None:
+    """Its messages are joined, so it is their blocks that follow each other."""
+    turns: list[Turn] = []
+    before: list[str] = []
+    kept = asked = 0
+    for number in range(500):
+        for one in said(number):
+            turns += turns_of([one], first=len(turns) + 1)
+            context = built(turns[-400:], "anthropic", budget=4000, keep=10)
+            now = [
+                json.dumps([one["role"], block])
+                for one in context.written.messages
+                for block in one["content"]
+            ]
+            asked += 1
+            kept += now[: len(before)] == before
+            before = now
+    assert kept >= 0.95 * asked

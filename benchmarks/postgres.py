@@ -128,13 +128,13 @@ def _make(store: Store, project_id: str, messages: int, name: str) -> None:
 
 
 @contextmanager
-def serving(bench: Bench, workers: int = 1) -> Iterator[str]:
-    """Run the server on the database; give the address of its API."""
+def serving(bench: Bench, workers: int = 1, *, connections: int = CONNECTIONS) -> Iterator[str]:
+    """Run the server on the database, each worker with so many connections; give its address."""
     command = [
         str(DIALOGUEDB), "serve", "--db", bench.address, "--port", "0",
-        "--db-connections", str(CONNECTIONS), "--workers", str(workers), "--no-jobs",
+        "--db-connections", str(connections), "--workers", str(workers), "--no-jobs",
     ]  # fmt: skip
-    with running(command, bench.room / "server.log") as server:
+    with running(command, bench.room / f"server-{workers}.log") as server:
         yield server.url
 
 
@@ -209,14 +209,24 @@ def against_pgbench(bench: Bench, where: dict[str, pgbench.Dialogues]) -> Iterat
         "read": pgbench.reads(room, where["read"], http.EMBEDDED),
     }
     for name, goal, unit in (("append", 0.6, "messages/s"), ("read", 0.5, "dialogues/s")):
-        with serving(bench) as url:
-            over_http = partial(_checked, bench, LOADS[name], url)
+        half = CONNECTIONS // 2
+        with serving(bench) as one, serving(bench, 2, connections=half) as two:
+            over_http = [partial(_checked, bench, LOADS[name], url) for url in (one, two)]
             bare = partial(_by_pgbench, bench, scripts[name])
-            ours, theirs = _alternating(bench, (over_http, bare), name)
+            ours, of_two, theirs = _alternating(bench, (*over_http, bare), name)
         title = http.TITLES[name]
         yield Figure(f"{title}, over HTTP", 0, round(ours), unit)
         yield Figure(f"{title}, pgbench, {CONNECTIONS} connections", 0, round(theirs), unit)
         yield Figure(f"{title}, of pgbench", 0, round(ours / theirs, 3), "", goal, least=True)
+        ratio = round(of_two / theirs, 3)
+        yield Figure(
+            f"{title}, 2 processes of {half} connections, of pgbench",
+            0,
+            ratio,
+            "",
+            goal,
+            least=True,
+        )
 
 
 def _by_pgbench(bench: Bench, scripts: Sequence[Path], seconds: float) -> float:

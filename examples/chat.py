@@ -17,8 +17,8 @@ All is kept in the file chat.db, or on a server with --url. Start it again, and 
 ended; --dialogue begins another conversation, and what was said before is still recalled. Whoever
 has several users gives each one a namespace: nobody is told what another one said.
 
-While chatting, /context shows what the model would see now, /remember TEXT keeps a fact,
-/compact compacts at once, and /quit ends.
+While chatting, /context shows of what the model's next context would be made, and with a question
+what would be recalled for it; /remember TEXT keeps a fact, /compact compacts at once, /quit ends.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 import httpx
 
 import dialoguedb
-from dialoguedb import Dialogue, DialogueDB, errors
+from dialoguedb import Dialogue, DialogueDB, Message, errors
 
 SYSTEM = (
     "You are a friendly assistant with a memory. The conversation may begin with a summary, and "
@@ -41,7 +41,8 @@ MODEL_TIMEOUT_S = 120.0
 COMPACT_TIMEOUT_S = 60.0
 #: What is less relevant than that is no answer.
 LEAST_RELEVANCE = 0.2
-HELP = "/context  /remember TEXT  /compact  /quit"
+UNKNOWN = "I know nothing about that yet. What you said is stored, and recalled when you ask."
+HELP = "/context [QUESTION]  /remember TEXT  /compact  /quit"
 
 
 class Model(NamedTuple):
@@ -64,54 +65,50 @@ class Model(NamedTuple):
             json={"model": self.name, "messages": messages},
             timeout=MODEL_TIMEOUT_S,
         )
-        response.raise_for_status()
+        if response.status_code != httpx.codes.OK:
+            raise ValueError(f"{self.url} answered {response.status_code}")
         try:
             text = response.json()["choices"][0]["message"]["content"]
         except (LookupError, TypeError, ValueError):
-            raise ValueError("what came is no answer of a chat model; is the URL right?") from None
+            raise ValueError(f"{self.url} is no endpoint of a chat model") from None
         if not text:
             raise ValueError("the answer is empty")
         return str(text)
 
 
-def recalled(db: DialogueDB, said: str, namespace: str) -> str:
+def recalled(db: DialogueDB, heard: Message, namespace: str) -> str:
     """Answer without a model: with the memory, or what a user has said, that fits best."""
-    facts = db.search_memories(said, namespace=namespace, limit=1)
+    query = str(heard.content)
+    facts = db.search_memories(query, namespace=namespace, limit=1)
     found = [(one.relevance, f"I keep in mind: {one.item.value}") for one in facts.results]
-    for hit in db.search_messages(said, namespace=namespace, limit=20).results:
-        message = hit.item
-        text = str(message.content)
-        if message.role == "user" and not text.endswith("?"):
-            found.append((hit.relevance, f"On {message.created[:10]} you said: {text}"))
+    for hit in db.search_messages(query, namespace=namespace, limit=20).results:
+        said = hit.item
+        text = said.preview or ""
+        if said.role == "user" and said.id != heard.id and not text.endswith("?"):
+            found.append((hit.relevance, f"On {said.created[:10]} you said: {text}"))
             break
     relevance, answer = max(found, default=(0.0, ""))
-    if relevance >= LEAST_RELEVANCE:
-        return answer
-    return "I know nothing about that yet. It is stored: I will recall it when you ask."
+    return answer if relevance >= LEAST_RELEVANCE else UNKNOWN
 
 
 def turn(db: DialogueDB, dialogue: Dialogue, said: str, asked: argparse.Namespace) -> str:
     """Take one turn: receive, retrieve, prompt, store."""
+    heard = dialogue.save_message(role="user", content=said)  # 1
     model = model_of(asked)
-    known = None if model else recalled(db, said, asked.namespace)
-    dialogue.save_message(role="user", content=said)  # receive
     if model is None:
-        answer, metadata = str(known), {"model": "recall"}
+        answer = recalled(db, heard, asked.namespace)
     else:
-        context = dialogue.context(  # retrieve
-            query=said, max_tokens=asked.max_tokens, format="openai"
-        )
-        answer, metadata = model.answer(context.messages), {"model": model.name}  # prompt
-    dialogue.save_message(role="assistant", content=answer, metadata=metadata)  # store
+        context = dialogue.context(query=said, max_tokens=asked.max_tokens, format="openai")  # 2
+        answer = model.answer(context.messages)  # 3
+    by = model.name if model else "recall"
+    dialogue.save_message(role="assistant", content=answer, metadata={"model": by})  # 4
     return answer
 
 
 def compact_when_long(db: DialogueDB, dialogue: Dialogue, after: int) -> None:
     """Compact when more than so many messages have been said since the last time."""
-    done = db.list_summaries(
-        dialogue.id, namespace=dialogue.namespace, status="completed", limit=1
-    ).items
-    covered = (done[0].message_count or 0) if done else 0
+    page = db.list_summaries(dialogue.id, namespace=dialogue.namespace, status="completed", limit=1)
+    covered = sum(one.message_count or 0 for one in page.items if not one.stale)
     if dialogue.total_messages - covered >= after:
         compact(dialogue)
 
@@ -126,9 +123,9 @@ def compact(dialogue: Dialogue) -> None:
     print(f"[compacted: {summary.message_count} messages are {summary.content_token_count} tokens]")
 
 
-def show_context(dialogue: Dialogue, max_tokens: int) -> None:
+def show_context(dialogue: Dialogue, query: str | None, max_tokens: int) -> None:
     """Print of what the context for the next turn is made, and what each part costs."""
-    context = dialogue.context(max_tokens=max_tokens)
+    context = dialogue.context(query=query, max_tokens=max_tokens)
     for part in context.included:
         print(f"{part.tokens:>6}  {part.reason:<8}  {part.id}")
     print(f"{context.tokens:>6}  of {context.max_tokens} tokens, counted by {context.tokenizer}")
@@ -138,7 +135,7 @@ def command(db: DialogueDB, dialogue: Dialogue, line: str, asked: argparse.Names
     """Do what begins with a slash."""
     word, _, rest = line.partition(" ")
     if word == "/context":
-        show_context(dialogue, asked.max_tokens)
+        show_context(dialogue, rest.strip() or None, asked.max_tokens)
     elif word == "/remember" and rest.strip():
         db.create_memory(rest.strip(), namespace=asked.namespace)
         print("[kept]")
@@ -150,10 +147,12 @@ def command(db: DialogueDB, dialogue: Dialogue, line: str, asked: argparse.Names
 
 def chat(db: DialogueDB, asked: argparse.Namespace) -> None:
     """Talk until the end of the input."""
-    dialogue = db.get_dialogue(asked.dialogue, asked.namespace)
+    # Ids are unique in the whole project, not only in the namespace.
+    dialogue_id = f"{asked.namespace}-{asked.dialogue}"
+    dialogue = db.get_dialogue(dialogue_id, asked.namespace)
     if dialogue is None:
         first: dialoguedb.MessageInput = {"role": "system", "content": SYSTEM}
-        dialogue = db.create_dialogue(id=asked.dialogue, namespace=asked.namespace, message=first)
+        dialogue = db.create_dialogue(id=dialogue_id, namespace=asked.namespace, message=first)
     said_before = dialogue.total_messages - 1
     print(f"{asked.model or 'No model: answers come from recall'}. {said_before} messages so far.")
     print(HELP)
@@ -164,7 +163,7 @@ def chat(db: DialogueDB, asked: argparse.Namespace) -> None:
             try:
                 print(turn(db, dialogue, line, asked))
             except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-                print(f"[no answer: {error}] What you said is stored.")
+                print(f"[no answer: {error}; what you said is stored]")
             compact_when_long(db, dialogue, asked.compact_after)
 
 

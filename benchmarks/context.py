@@ -2,7 +2,8 @@
 
 DIR holds LoCoMo files. Each conversation is a namespace, each session a dialogue. Every question of
 the categories 1 to 4 that names evidence is asked in the last session, with a budget of 2,000
-tokens: with the question as `query`, and without. The data is not part of this project.
+tokens: with the question as `query`, and without. The figures of summaries (`summaries.py`) follow.
+The data is not part of this project.
 """
 
 import argparse
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks import summaries
 from benchmarks.common import Figure, busy, progress_of, report, spread
 from benchmarks.corpus import Corpus
 from benchmarks.retrieval import BATCH, Conversation, Question, read_folder
@@ -155,6 +157,7 @@ def main() -> None:
         with dialoguedb.open(Path(room) / "made.db") as db:
             figures += replay(db)
             figures += speed(db)
+    figures += summaries.figures(chosen.dir)
     print(f"tokens are counted by: {open_tokenizer().name}\n")
     report(figures, began, chosen.json)
 

@@ -128,6 +128,16 @@ def test_what_is_asked_is_recalled_from_the_namespace(api: httpx.Client) -> None
     assert "recalled" not in [part["reason"] for part in made(context(api))["included"]]
 
 
+def test_a_question_that_is_stored_already_hides_nothing_that_answers_it(api: httpx.Client) -> None:
+    value = "Ada rides a Koga from 1998, frame 58 cm."
+    made(api.post("/memory", json={"namespace": SPACE, "id": "bicycle", "value": value}))
+    talk(api, say("user", "The Koga was in the rain.", id="old"), dialogue="d-0")
+    asked = "My rear wheel is bent. Which rim fits my old Koga?"
+    talk(api, say("user", asked, id="question"))
+    parts = [(part["reason"], part["id"]) for part in made(context(api, query=asked))["included"]]
+    assert parts == [("memory", "bicycle"), ("recalled", "old"), ("recent", "question")]
+
+
 def test_a_long_dialogue_keeps_to_its_budget(api: httpx.Client) -> None:
     """The system prompt is there however far back it is, and the last messages."""
     words = [say(("user", "assistant")[n % 2], f"number {n} " * 8, id=f"n{n}") for n in range(120)]

@@ -6,6 +6,7 @@ A page is run from top to bottom, against a server of its own, in an empty folde
 - `DIALOGUEDB_BASE_URL` and `DIALOGUEDB_API_KEY` name the server and a valid key. The server's
   file is `dialoguedb.db` in the folder, so that commands work beside it; `examples/` is there too;
 - 8643, the port of the servers that a page starts itself, stands for a free one;
+- tokens are estimated: what is printed must not depend on the data that a machine has;
 - `json` and `toml` blocks must parse.
 
 A comment on the line before a block changes this:
@@ -39,6 +40,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from dialoguedb.tokens import open_tokenizer
 from harness import Server
 
 ROOT = Path(__file__).parents[2]
@@ -179,13 +181,16 @@ def shell(
         "DIALOGUEDB_BASE_URL": server.url,
         "DIALOGUEDB_API_KEY": str(server.key),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "TIKTOKEN_CACHE_DIR": "",
     }
     monkeypatch.chdir(folder)
     for variable, value in ours.items():
         monkeypatch.setenv(variable, value)
+    open_tokenizer.cache_clear()
     running = Shell(folder, kept | ours)
     yield running
     running.close()
+    open_tokenizer.cache_clear()
 
 
 def curl_is_there() -> bool:

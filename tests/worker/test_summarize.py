@@ -94,6 +94,23 @@ def test_a_failure_that_passes_is_tried_again(
     assert states(store) == {}
 
 
+def test_another_try_pays_for_no_piece_twice(
+    store: Store, project: str, endpoint: LLMServer
+) -> None:
+    texts = [" ".join(f"Rim {i}{j} has a crack." for j in range(500)) for i in range(1, 5)]
+    say_texts(store, project, texts)
+    ask(store, project)
+    endpoint.next(answered("One."), answered("Two."), failing(503))
+    kinds = {"summarize": kinds_of(store, settings(endpoint))["summarize"]}
+    assert Worker(store, kinds=kinds).run(once=True) == 1
+    until(lambda: Worker(store, kinds=kinds).run(once=True), "it is tried again")
+    made = get(store, project)
+    assert made.status == "completed"
+    assert made.llm_call_count == endpoint.calls - 1
+    asked = [request.text for request in endpoint.requests]
+    assert len(set(asked)) == len(asked) - 1  # the one that failed is asked again, no other is
+
+
 def test_it_is_tried_a_bounded_number_of_times(
     store: Store, project: str, endpoint: LLMServer
 ) -> None:

@@ -82,8 +82,13 @@ class Frame(NamedTuple):
     @property
     def places(self) -> frozenset[tuple[int, int]]:
         """Give the places of the messages of the dialogue that are shown as they are."""
-        turns = (turn for one in self.window.groups for turn in one.group.turns)
-        return frozenset(turn.place for turn in turns)
+        return _places(self.window.groups)
+
+    @property
+    def asking(self) -> frozenset[tuple[int, int]]:
+        """Give the places of the last thing that a user said, and of what follows it."""
+        groups = self.window.groups
+        return _places(groups[_last_said(groups) :])
 
 
 class Context(NamedTuple):
@@ -197,6 +202,10 @@ def _last_said(groups: Sequence[Sized]) -> int:
     """Find the last thing that a user says; what is recalled stands before it."""
     places = range(len(groups) - 1, -1, -1)
     return next((place for place in places if groups[place].group.opens), 0)
+
+
+def _places(groups: Iterable[Sized]) -> frozenset[tuple[int, int]]:
+    return frozenset(turn.place for one in groups for turn in one.group.turns)
 
 
 def _recent(groups: Iterable[Sized]) -> Iterator[Included]:

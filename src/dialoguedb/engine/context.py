@@ -1,6 +1,6 @@
 """The context of a dialogue: what a model should see next, within a budget of tokens."""
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence
 from itertools import dropwhile
 from typing import Final
 
@@ -71,8 +71,7 @@ def _built(tx: ReadTx, dialogue_id: str, request: BuildContext, tokenizer: Token
         ) from None
     note = Note()
     if request.query is not UNSET:
-        shown = {(dialogue_id, *place) for place in frame.places}
-        found = _found(tx, request.query, shown, with_memories=request.memories)
+        found = _found(tx, dialogue_id, frame, request)
         note = assembly.recalled(frame, found, tokenizer)
     made = assembly.assembled(frame, note, request.format)
     return Context(
@@ -168,27 +167,35 @@ def _turn(row: StoredMessage) -> Turn:
 
 
 def _found(
-    tx: ReadTx, query: str, shown: Set[tuple[str, int, int]], *, with_memories: bool
+    tx: ReadTx, dialogue_id: str, frame: assembly.Frame, request: BuildContext
 ) -> Iterator[Found]:
     """Find what is relevant in the namespace: memories, then messages, each the best first.
 
-    They are read one by one, as long as there is room for them; but those that are shown anyway,
-    by their dialogues and places.
+    They are read one by one, as long as there is room for them; but those that are shown anyway.
+    How relevant the best is, is not measured by what a user has said last: as a rule that is the
+    query itself, and next to it all else is far.
     """
+    query = str(request.query)
+    shown = {(dialogue_id, *place) for place in frame.places}
+    asking = {(dialogue_id, *place) for place in frame.asking}
     hits = _hits(tx, query, MESSAGE, _MESSAGES)
-    found = _hits(tx, query, MEMORY, _MEMORIES) if with_memories else []
-    least = max((hit.relevance for hit in (*hits[:1], *found[:1])), default=0.0) / _FAR
+    found = _hits(tx, query, MEMORY, _MEMORIES) if request.memories else []
+    measures = [*found[:1], *[hit for hit in hits if _place(hit) not in asking][:1]]
+    least = max((hit.relevance for hit in measures), default=0.0) / _FAR
     for hit in found:
         memory = memories.get(tx, hit.place.owner)
         if memory is not None and hit.relevance >= least:
             yield _memory(memory, hit.relevance)
     for hit in hits:
-        place = (hit.place.owner, hit.place.created, hit.place.sequence)
-        if place in shown or hit.relevance < least:
+        if _place(hit) in shown or hit.relevance < least:
             continue
-        row = messages.at(tx, *place)
+        row = messages.at(tx, *_place(hit))
         if row is not None and row.role not in SYSTEM_ROLES:
             yield _message(row, hit.relevance)
+
+
+def _place(hit: Hit) -> tuple[str, int, int]:
+    return hit.place.owner, hit.place.created, hit.place.sequence
 
 
 def _memory(row: StoredMemory, relevance: float) -> Found:

@@ -18,6 +18,7 @@ from dialoguedb.runtime import monotonic_s
 from dialoguedb.summarize import chunks, prompts
 from dialoguedb.summarize.lines import default_tokens, fitting, joined, tokens_of
 from dialoguedb.summarize.protocol import (
+    Answers,
     Result,
     Source,
     SummarizerRefused,
@@ -104,6 +105,7 @@ class LLMSummarizer:
         key: str | None,
         timeout_s: float,
         tokenizer: Tokenizer,
+        answers: Answers | None = None,
     ) -> None:
         """Prepare to ask; nothing is sent yet, and no variable of the environment is read.
 
@@ -113,12 +115,13 @@ class LLMSummarizer:
             key: sent as a bearer token; none is if None.
             timeout_s: how long one request may take in all.
             tokenizer: counts what is sent, and what is kept.
+            answers: of this model to tries that failed; None begins without any.
         """
         self.model = model
         self._name = f"{PROVIDER}:{model}"
         self._timeout_s = timeout_s
         self._tokenizer = tokenizer
-        self._answered: dict[bytes, tuple[str, Usage]] = {}
+        self._answered: Answers = {} if answers is None else answers
         hooks: Hooks = {"request": [_stripped(key)], "response": [_close_errors]}
         # Trusting the environment would be a proxy or a .netrc that nobody sees.
         http = openai.DefaultHttpxClient(

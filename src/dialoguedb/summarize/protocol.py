@@ -47,6 +47,10 @@ class Usage(NamedTuple):
     calls: int = 0
 
 
+#: What a model has answered to questions, by their hashes, and what that cost: kept over tries.
+Answers = dict[bytes, tuple[str, Usage]]
+
+
 class Result(NamedTuple):
     """A summary.
 

@@ -1,11 +1,12 @@
 """Ways to make a summary: by what, and by which prompt, as the settings say."""
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
 from dialoguedb.errors import AdminError
 from dialoguedb.settings import Settings
-from dialoguedb.summarize import Summarizer, SummarizerRefused
+from dialoguedb.summarize import Answers, Summarizer, SummarizerRefused
 
 
 class Way(NamedTuple):
@@ -27,7 +28,11 @@ Ways = Callable[[str | None], Way]
 
 
 def ways_of(settings: Settings) -> Ways:
-    """Make what gives the ways of some settings; each is opened when it is asked for."""
+    """Make what gives the ways of some settings; each is opened when it is asked for.
+
+    What a model has answered to tries that failed is kept here: each try opens a way anew.
+    """
+    answers: defaultdict[Hashable, Answers] = defaultdict(dict)
 
     def way(slug: str | None) -> Way:
         # Models take long to load, and most programs never ask for a summary.
@@ -41,7 +46,8 @@ def ways_of(settings: Settings) -> Ways:
                 "servers, and `dialoguedb work`, the same summary_templates, then ask for it again"
             )
         try:
-            summarizer = open_summarizer(wanted(settings, template), open_tokenizer())
+            model = wanted(settings, template)
+            summarizer = open_summarizer(model, open_tokenizer(), answers[model])
         except AdminError as error:
             raise SummarizerRefused(error.message) from None
         if template is None:

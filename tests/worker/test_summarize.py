@@ -94,6 +94,23 @@ def test_a_failure_that_passes_is_tried_again(
     assert states(store) == {}
 
 
+def test_another_try_pays_only_for_what_was_not_answered(
+    store: Store, project: str, endpoint: LLMServer
+) -> None:
+    """The worker that tries again has what it was answered before."""
+    say_texts(store, project, [f"{number}: " + "The wheel is bent. " * 400 for number in range(6)])
+    ask(store, project)
+    endpoint.next(answered("One."), answered("Two."), failing(503))
+    kinds = {"summarize": kinds_of(store, settings(endpoint))["summarize"]}
+    worker = Worker(store, kinds=kinds)
+    assert worker.run(once=True) == 1
+    assert endpoint.calls == 3
+    until(lambda: worker.run(once=True), "it is tried again")
+    made = get(store, project)
+    assert made.status == "completed"
+    assert made.llm_call_count == endpoint.calls - 1 > 3
+
+
 def test_it_is_tried_a_bounded_number_of_times(
     store: Store, project: str, endpoint: LLMServer
 ) -> None:

@@ -10,6 +10,7 @@
 """
 
 from dialoguedb.summarize.protocol import (
+    Answers,
     Interrupted,
     Result,
     Source,
@@ -21,6 +22,7 @@ from dialoguedb.summarize.protocol import (
 )
 
 __all__ = [
+    "Answers",
     "Interrupted",
     "Result",
     "Source",

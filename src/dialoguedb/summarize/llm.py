@@ -1,8 +1,8 @@
 """The summariser behind an OpenAI-compatible endpoint: OpenAI, Anthropic, vLLM, Ollama, others.
 
 A conversation that does not fit into one request is summarised in pieces, and the summaries of
-the pieces again, until there is one. What has been answered is kept until the whole is done, so
-that another try goes on where one failed.
+the pieces again, until there is one. What has been answered is kept until the whole is done
+(`Answers`), so that another try goes on where one failed.
 """
 
 import hashlib
@@ -18,6 +18,7 @@ from dialoguedb.runtime import monotonic_s
 from dialoguedb.summarize import chunks, prompts
 from dialoguedb.summarize.lines import default_tokens, fitting, joined, tokens_of
 from dialoguedb.summarize.protocol import (
+    Answers,
     Result,
     Source,
     SummarizerRefused,
@@ -38,8 +39,6 @@ DEFAULT_URL: Final = "https://api.openai.com/v1"
 _PIECE_TOKENS: Final = chunks.CHUNK_TOKENS // 4
 #: Of an earlier summary, the model is shown so much: its end.
 _EARLIER_TOKENS: Final = chunks.CHUNK_TOKENS // 4
-#: Answers that are kept for another try; when there are more, all are forgotten.
-_KEPT_ANSWERS: Final = 1_000
 _MAX_ANSWER_BYTES: Final = 4 << 20
 _PASSING: Final = frozenset({408, 409, 425, 429})
 _TOO_MUCH: Final = frozenset({400, 413, 422})
@@ -104,6 +103,7 @@ class LLMSummarizer:
         key: str | None,
         timeout_s: float,
         tokenizer: Tokenizer,
+        answers: Answers | None = None,
     ) -> None:
         """Prepare to ask; nothing is sent yet, and no variable of the environment is read.
 
@@ -113,19 +113,21 @@ class LLMSummarizer:
             key: sent as a bearer token; none is if None.
             timeout_s: how long one request may take in all.
             tokenizer: counts what is sent, and what is kept.
+            answers: those of earlier tries; this summariser's own if None.
         """
         self.model = model
         self._name = f"{PROVIDER}:{model}"
         self._timeout_s = timeout_s
         self._tokenizer = tokenizer
-        self._answered: dict[bytes, tuple[str, Usage]] = {}
+        self._url = url or DEFAULT_URL
+        self._answers = Answers() if answers is None else answers
         hooks: Hooks = {"request": [_stripped(key)], "response": [_close_errors]}
         # Trusting the environment would be a proxy or a .netrc that nobody sees.
         http = openai.DefaultHttpxClient(
             timeout=timeout_s, trust_env=False, follow_redirects=False, event_hooks=hooks
         )
         self._client = openai.OpenAI(
-            api_key=_NO_KEY, base_url=url or DEFAULT_URL, max_retries=0, http_client=http
+            api_key=_NO_KEY, base_url=self._url, max_retries=0, http_client=http
         )
 
     def close(self) -> None:
@@ -141,8 +143,7 @@ class LLMSummarizer:
         account = _Account()
         new = self._combined(source, pieces, room, account, going) if pieces else ""
         content = joined(source.earlier, new)
-        for key in account.used:
-            self._answered.pop(key, None)
+        self._answers.forget(account.used)
         return Result(
             content=content,
             token_count=self._tokenizer.count(content or ""),
@@ -184,13 +185,12 @@ class LLMSummarizer:
 
     def _asked(self, messages: prompts.Messages, account: _Account) -> str:
         """Give the answer to a question, the one of an earlier try if there is one."""
-        key = hashlib.sha256(msgspec.json.encode(messages)).digest()
-        kept = self._answered.get(key)
+        question = (self._url, self.model, messages)
+        key = hashlib.sha256(msgspec.json.encode(question)).digest()
+        kept = self._answers.get(key)
         if kept is None:
             kept = self._read(self._send(messages))
-            if len(self._answered) >= _KEPT_ANSWERS:
-                self._answered.clear()
-            self._answered[key] = kept
+            self._answers.keep(key, kept)
         account.add(key, kept[1])
         return kept[0]
 

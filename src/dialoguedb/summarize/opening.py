@@ -7,7 +7,7 @@ from dialoguedb.errors import AdminError
 from dialoguedb.settings import Settings, SummaryTemplate
 from dialoguedb.summarize.extractive import PROVIDER as BUILTIN
 from dialoguedb.summarize.extractive import ExtractiveSummarizer
-from dialoguedb.summarize.protocol import Summarizer, Tokenizer
+from dialoguedb.summarize.protocol import Answers, Summarizer, Tokenizer
 
 OPENAI: Final = "openai"
 
@@ -50,12 +50,15 @@ def wanted(settings: Settings, template: SummaryTemplate | None = None) -> Wante
     )
 
 
-def open_summarizer(wanted: Wanted, tokenizer: Tokenizer) -> Summarizer:
+def open_summarizer(
+    wanted: Wanted, tokenizer: Tokenizer, answers: Answers | None = None
+) -> Summarizer:
     """Open a summariser; nothing is sent yet.
 
     Args:
         wanted: which one.
         tokenizer: counts what summaries may have.
+        answers: those that a model has given before, for it to go on with.
     Raises:
         AdminError: there is no such provider, or its package is not installed; the message says
             what to do.
@@ -83,4 +86,5 @@ def open_summarizer(wanted: Wanted, tokenizer: Tokenizer) -> Summarizer:
         key=wanted.key,
         timeout_s=wanted.timeout_s,
         tokenizer=tokenizer,
+        answers=answers,
     )

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from dialoguedb.errors import AdminError
 from dialoguedb.settings import Settings
-from dialoguedb.summarize import Summarizer, SummarizerRefused
+from dialoguedb.summarize import Answers, Summarizer, SummarizerRefused
 
 
 class Way(NamedTuple):
@@ -27,7 +27,11 @@ Ways = Callable[[str | None], Way]
 
 
 def ways_of(settings: Settings) -> Ways:
-    """Make what gives the ways of some settings; each is opened when it is asked for."""
+    """Make what gives the ways of some settings; each is opened when it is asked for.
+
+    What a model has answered is kept between them: a job that is tried again pays once.
+    """
+    answers = Answers()
 
     def way(slug: str | None) -> Way:
         # Models take long to load, and most programs never ask for a summary.
@@ -41,7 +45,7 @@ def ways_of(settings: Settings) -> Ways:
                 "servers, and `dialoguedb work`, the same summary_templates, then ask for it again"
             )
         try:
-            summarizer = open_summarizer(wanted(settings, template), open_tokenizer())
+            summarizer = open_summarizer(wanted(settings, template), open_tokenizer(), answers)
         except AdminError as error:
             raise SummarizerRefused(error.message) from None
         if template is None:

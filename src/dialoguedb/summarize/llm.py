@@ -8,7 +8,7 @@ the pieces again, until there is one. What has been answered is kept until the w
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import openai
@@ -42,6 +42,8 @@ _EARLIER_TOKENS: Final = chunks.CHUNK_TOKENS // 4
 _MAX_ANSWER_BYTES: Final = 4 << 20
 _PASSING: Final = frozenset({408, 409, 425, 429})
 _TOO_MUCH: Final = frozenset({400, 413, 422})
+#: What an endpoint says of more tokens than this is a mistake.
+_MOST_COUNTED: Final = 1 << 40
 #: The client's mark of an answer that it hands over unread; it looks for it on the request again.
 _MARK: Final = "x-stainless-raw-response"
 #: All that a request needs; the client would also tell about this machine.
@@ -64,15 +66,9 @@ class _Choice(msgspec.Struct):
     finish_reason: str | None = None
 
 
-class _Usage(msgspec.Struct):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    total_tokens: int = 0
-
-
 class _Answer(msgspec.Struct):
     choices: list[_Choice]
-    usage: _Usage | None = None
+    usage: Any = None
 
 
 _ANSWER = msgspec.json.Decoder(_Answer)
@@ -287,13 +283,17 @@ class LLMSummarizer:
         text = _THOUGHT.sub("", choice.message.content or "").strip()
         if not text:
             raise SummarizerUnavailable(f"{self._name}: the answer is empty")
-        return text, _counted(answer.usage or _Usage())
+        return text, _counted(answer.usage)
 
 
-def _counted(usage: _Usage) -> Usage:
-    both = usage.prompt_tokens + usage.completion_tokens
-    total = usage.total_tokens or both
-    return Usage(usage.prompt_tokens, usage.completion_tokens, total, 1)
+def _counted(said: Any) -> Usage:
+    """Read what an endpoint says an answer has cost; said oddly, nothing."""
+    told = said if isinstance(said, dict) else {}
+    asked, answered, both = (
+        count if type(count := told.get(name)) is int and 0 <= count <= _MOST_COUNTED else 0
+        for name in ("prompt_tokens", "completion_tokens", "total_tokens")
+    )
+    return Usage(asked, answered, both or asked + answered, 1)
 
 
 def _stripped(key: str | None) -> "Callable[[Request], None]":

@@ -60,6 +60,12 @@ def test_a_long_text_is_counted_like_a_short_one() -> None:
     assert tokenizer.count(line * 1000) == 1000 * tokenizer.count(line)
 
 
+@pytest.mark.parametrize("run", [" ", "\t", "\n", " \n", "\r\n", "\u00a0", "\u3000", " \t"])
+def test_a_long_run_of_white_space_is_not_one_token(run: str) -> None:
+    """No encoding has a token for more than 128 of any; megabytes of it would fit any budget."""
+    assert Estimate().count(run * 10_000) >= 10_000 * len(run) / 128
+
+
 def test_an_estimate_says_so() -> None:
     """Its name and that it is not exact are part of every answer."""
     tokenizer = tokenizer_of(None)

@@ -398,6 +398,7 @@ SUMMARIES = (
         summary="Have a dialogue summarised, or a range of its messages, in the background",
         request=summaries.CreateSummary,
         response=summaries.Summary,
+        resource=summaries.Summary,
         required=("dialogueId",),
         query=("namespace", "dialogueId"),
         body="object",

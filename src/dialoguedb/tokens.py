@@ -77,7 +77,7 @@ _PIECES = re.compile(
     r"| ?[A-Za-z][a-z]{0,3}"  # a part of a long one
     r"|[0-9]{1,3}"
     r"| ?[!-/:-@\[-`{-~]{1,2}"
-    r"|\s*[\r\n]+|[^\S\r\n]+"
+    r"|[ \t]{0,32}[\r\n]{1,8}| {1,32}|\t{1,8}"  # encodings have tokens for so many in a row
     r"|[\u0370-\u0fff\u10a0-\u10ff]{1,2}"  # letters of Greek, Cyrillic, Arabic, of India
     r"|[^\x20-\x7e]"
 )

@@ -64,7 +64,7 @@ def openai_result(one: str) -> Json:
 
 WORDS = st.sampled_from(["the", "parcel", "is", "late", "42", "Tartu", "ok?", "会议", "🚲", "f():"])
 TEXTS = st.lists(WORDS, min_size=1, max_size=30).map(" ".join)
-IDS = st.sampled_from(["c1", "c2", "c3"])
+IDS = st.sampled_from(["c1", "c2", "c.2", "c_2"])
 SOME_IDS = st.lists(IDS, min_size=1, max_size=2, unique=True)
 IMAGES = st.sampled_from(
     [
@@ -81,6 +81,7 @@ OTHERS = st.sampled_from(
         {"type": "thinking", "thinking": "hm", "signature": "c2ln"},
         {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "d"}},
         {"type": "custom", "value": 1},
+        {"type": ["odd"]},
         {"type": "text", "text": ""},
     ]
 )
@@ -125,6 +126,8 @@ def check_openai(messages: Sequence[Json]) -> None:
         if "tool_calls" in one:
             assert role == "assistant"
             waiting = [call["id"] for call in one["tool_calls"]]
+            names = [call["function"]["name"] for call in one["tool_calls"]]
+            assert all(re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name) for name in names)
             assert len(set(waiting)) == len(waiting) > 0
             assert one["content"] is None or one["content"]
         else:
@@ -138,6 +141,7 @@ def check_openai(messages: Sequence[Json]) -> None:
 def check_anthropic(messages: Sequence[Json]) -> None:
     """Refuse what the messages API refuses."""
     waiting: list[str] = []
+    called: list[str] = []
     for number, one in enumerate(messages):
         assert one["role"] == ("assistant" if number % 2 else "user"), "they do not take turns"
         assert one["content"]
@@ -147,10 +151,15 @@ def check_anthropic(messages: Sequence[Json]) -> None:
         assert sorted(results) == sorted(waiting), "calls and results are no pairs"
         waiting = [block["id"] for block in one["content"] if block["type"] == "tool_use"]
         assert not waiting or one["role"] == "assistant"
-        assert len(set(waiting)) == len(waiting)
+        called += waiting
+        assert len(set(called)) == len(called), "ids of calls must be unique"
         for block in one["content"]:
             if block["type"] == "text":
                 assert block["text"].strip()
+            if block["type"] == "thinking":
+                assert one["role"] == "assistant"
             if block["type"] in ("image", "document"):
-                assert block["type"] == "document" or one["role"] == "user"
+                assert one["role"] == "user"
+            if block["type"] == "tool_use":
+                assert re.fullmatch(r"[A-Za-z0-9_-]{1,64}", block["name"])
     assert not waiting, "calls without their results"

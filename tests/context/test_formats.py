@@ -204,11 +204,14 @@ def test_calls_are_restored_for_anthropic() -> None:
             {"type": "image_url", "image_url": {"url": URL}},
             {"type": "image", "source": {"type": "url", "url": URL}},
         ),
-        (
-            {"type": "thinking", "thinking": "hm", "signature": "s"},
-            {"type": "thinking", "thinking": "hm", "signature": "s"},
-        ),
         ({"type": "thinking", "thinking": "hm"}, None),
+        ({"type": "thinking", "thinking": "hm", "signature": "s"}, None),
+        ({"type": ["thinking"]}, text('{"type":["thinking"]}')),
+        ({"type": "image_url", "image_url": {"url": "data:image/png,abc"}}, text("[image]")),
+        (
+            {"type": "server_tool_use", "id": "s"},
+            text('{"type":"server_tool_use","id":"s"}'),
+        ),
         ({"type": "reasoning", "summary": []}, None),
         ({"answer": 42}, text('{"answer":42}')),
     ],
@@ -220,11 +223,59 @@ def test_blocks_for_anthropic(block: Json, expected: Any) -> None:
     ]
 
 
+def test_what_a_model_has_thought_goes_back_to_it() -> None:
+    thought = {"type": "thinking", "thinking": "hm", "signature": "s"}
+    document = {"type": "document", "source": {"type": "text"}}
+    made = of("anthropic", message("user", "a"), message("assistant", [thought, document]))
+    assert made.messages[1]["content"] == [
+        thought,
+        text('{"type":"document","source":{"type":"text"}}'),
+    ]
+
+
+def test_a_system_prompt_that_is_an_object_is_not_lost_for_anthropic() -> None:
+    prompt = turns_of([message("system", {"rule": "Be kind."}), message("system", "Be brief.")])
+    assert written("anthropic", prompt, []).system == '{"rule":"Be kind."}\n\nBe brief.'
+
+
+@pytest.mark.parametrize("ids", [("c1", "c1", "c1"), ("a.1", "a:1", "a_1"), ("c", "c", "c_2")])
+def test_each_call_has_an_id_of_its_own_for_anthropic(ids: tuple[str, ...]) -> None:
+    """Also where a model counts its calls anew in each answer."""
+    talk = [part for one in ids for part in (openai_call(one), openai_result(one))]
+    made = of("anthropic", message("user", "a"), *talk).messages
+    called = [block["id"] for one in made[1::2] for block in one["content"]]
+    answered = [block["tool_use_id"] for one in made[2::2] for block in one["content"]]
+    assert called == answered
+    assert len(set(called)) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("查询", "_"), ("_own_", "_own_"), ("a.look", "a_look"), ("n" * 99, "n" * 64)],
+)
+def test_a_tool_has_a_name_that_providers_take(name: str, expected: str) -> None:
+    call = message("assistant", {"tool_calls": [{"id": "a", "function": {"name": name}}]})
+    made = of("openai", call, openai_result("a")).messages[2]
+    assert made["tool_calls"][0]["function"]["name"] == expected
+    made = of("anthropic", call, openai_result("a")).messages[1]
+    assert made["content"][0]["name"] == expected
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
-    [('{"n":1}', {"n": 1}), ("[1]", {"arguments": "[1]"}), ("{half", {"arguments": "{half"})],
+    [
+        ('{"n":1}', {"n": 1}),
+        *(
+            (odd, {"arguments": odd})
+            for odd in ("[1]", "{half", '{"n":NaN}', '{"n":1e999}', '{"n":"\\ud800"}')
+        ),
+        ('{"n":' * 20_000, {"arguments": '{"n":' * 20_000}),
+        ('{"n":' + "[" * 20_000 + "]" * 20_000 + "}",) * 2,
+    ],
+    ids=lambda value: "",
 )
-def test_arguments_are_an_object_for_anthropic(arguments: str, expected: Json) -> None:
+def test_arguments_are_an_object_for_anthropic(arguments: str, expected: Any) -> None:
+    expected = expected if isinstance(expected, dict) else {"arguments": expected}
     call = {"id": "call.1", "function": {"name": "a.look", "arguments": arguments}}
     result = message("tool", "x", metadata={"tool_call_id": "call.1"})
     made = of("anthropic", message("assistant", {"tool_calls": [call]}), result)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from context.talks import PNG, message, openai_result, turns_of
-from dialoguedb.context.turns import Image, Other, Part, Text, ToolCall, ToolResult, said
+from dialoguedb.context.turns import Image, Other, Part, Text, ToolCall, ToolResult
 
 URL = "https://a.example/b.png"
 
@@ -69,6 +69,28 @@ URL = "https://a.example/b.png"
             ],
         ),
         ({"tool_call_id": "a", "content": "42"}, [ToolResult("a", (Text("42"),), False)]),
+        # Who calls and answers in a message that cannot be cut only calls.
+        (
+            {
+                "tool_call_id": "a",
+                "content": "42",
+                "tool_calls": [{"id": "a", "function": {"name": "look"}}],
+            },
+            [Text("42"), ToolCall("a", "look", "{}")],
+        ),
+        # An id counts once.
+        (
+            [{"type": "tool_use", "id": "a", "name": "look", "input": {}}] * 2,
+            [ToolCall("a", "look", "{}")],
+        ),
+        ([{"type": "tool_result", "tool_use_id": "a"}] * 2, [ToolResult("a", (), False)]),
+        # An object with keys of its own is no message of OpenAI's, though it has a content.
+        ({"content": "hi", "place": "Tartu"}, [Other({"content": "hi", "place": "Tartu"})]),
+        ({"role": "assistant", "content": None, "refusal": "No."}, [Text("No.")]),
+        ([{"type": "refusal", "refusal": "No."}], [Text("No.")]),
+        # What is no kind is kept.
+        ([{"type": ["text"]}], [Other({"type": ["text"]})]),
+        ([{"type": {"a": 1}}, {"type": 7}], [Other({"type": {"a": 1}}), Other({"type": 7})]),
         # Without a name or an id it is no call.
         ([{"type": "tool_use", "id": "a"}], [Other({"type": "tool_use", "id": "a"})]),
         ([{"type": "tool_result"}], [Other({"type": "tool_result"})]),
@@ -87,10 +109,3 @@ def test_metadata_says_what_a_tool_answers() -> None:
     assert turn.parts == (Text("hi"),)
     (turn,) = turns_of([message("tool", "hi", metadata={"tool_call_id": 7})])
     assert turn.parts == (Text("hi"),)
-
-
-def test_said_is_the_text_alone() -> None:
-    (turn,) = turns_of(
-        [message("user", [{"type": "text", "text": "a"}, {"x": 1}, {"type": "text", "text": "b"}])]
-    )
-    assert said(turn) == "a\nb"

@@ -182,6 +182,24 @@ def test_bad_values_are_refused_by_name(api: httpx.Client, field: str, value: An
     refused(api.post(path, json=parameters), "INVALID_PARAMETER", field)
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "bounds"),
+    [("maxTokens", 2_000_001, "from 1 to 2000000"), ("keepLast", -1, "from 0 to 1000")],
+)
+def test_a_number_out_of_its_bounds_is_told_them(
+    api: httpx.Client, field: str, value: int, bounds: str
+) -> None:
+    talk(api, say("user", "hi"))
+    assert bounds in refused(context(api, **{field: value}), "INVALID_PARAMETER", field)
+
+
+def test_what_is_no_block_of_anybody_is_still_shown(api: httpx.Client) -> None:
+    """Content is any JSON (3.7), so the kind of a block can be anything."""
+    talk(api, say("user", [{"type": ["text"]}, {"type": {"a": 1}}, {"type": None}]))
+    for form in ("dialoguedb", "openai", "anthropic"):
+        assert "messages" in made(context(api, format=form))
+
+
 def test_a_dialogue_that_is_not_there_is_not_found(api: httpx.Client) -> None:
     """Nor one in another namespace, nor one that has been deleted."""
     talk(api, *TALK)

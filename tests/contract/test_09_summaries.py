@@ -167,6 +167,14 @@ def test_bad_requests_are_refused_and_store_nothing(
     assert made(talk.get("/summary"))["items"] == []
 
 
+def test_a_summary_that_was_read_can_be_sent_back_whole(talk: httpx.Client) -> None:
+    """Contract 1.3: what answers carry is tolerated without effect."""
+    read = done(talk, ask(talk, tags=["a"], metadata={"n": 1}))
+    again = done(talk, made(talk.post("/summary", json=read | {"id": "again"}), 202))
+    assert again["id"] == "again"
+    assert (again["tags"], again["metadata"]) == (read["tags"], read["metadata"])
+
+
 def test_an_unknown_field_is_named(talk: httpx.Client) -> None:
     answer = talk.post("/summary", json={"dialogueId": "d", "startid": "m0"})
     assert "startId" in refused(answer, 400, "INVALID_PARAMETER", "startid")["message"]

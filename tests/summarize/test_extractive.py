@@ -72,6 +72,30 @@ def test_an_answer_of_few_words_comes_with_its_question(summarizer: ExtractiveSu
     ]
 
 
+def test_what_fits_as_a_whole_is_kept_as_a_whole(summarizer: ExtractiveSummarizer) -> None:
+    """Also an answer of one word, which may be the decision."""
+    turns = turns_of(
+        """
+        Ada: My order never came.
+        Ben: I can send it again, or refund you. Which?
+        Ada: Refund.
+        Ben: Done.
+        """
+    )
+    content = content_of(summarizer, Source(turns))
+    assert content.splitlines()[1:] == [f"{turn.name}: {turn.text}" for turn in turns]
+
+
+def test_what_differs_in_a_number_only_is_another_fact(summarizer: ExtractiveSummarizer) -> None:
+    """As the entries of a list do, which mean the same by their vectors."""
+    turns = [
+        Turn("user", "Ada", f"Parcel {11 * i} costs {7 * i} euros.", START_MS + i)
+        for i in range(1, 21)
+    ]
+    content = content_of(summarizer, Source(turns, max_tokens=110))
+    assert content.count("euros") >= 8
+
+
 def test_what_is_said_again_is_left_out(summarizer: ExtractiveSummarizer) -> None:
     """In the same words, and in the earlier summary."""
     said = "The invoice of the Utrecht warehouse went to the wrong address."

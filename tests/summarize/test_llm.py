@@ -209,6 +209,11 @@ def test_what_a_model_thinks_aloud_is_left_out(server: LLMServer, connect: Open)
         (None, Usage(0, 0, 0, 1)),
         ({"prompt_tokens": 7, "completion_tokens": 3}, Usage(7, 3, 10, 1)),
         ({"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 15}, Usage(7, 3, 15, 1)),
+        # It is no worse an answer if the count is none.
+        ({"prompt_tokens": None, "completion_tokens": 3}, Usage(0, 3, 3, 1)),
+        ({"prompt_tokens": -5, "completion_tokens": 1.5, "total_tokens": "9"}, Usage(0, 0, 0, 1)),
+        ({"prompt_tokens": 10**30, "completion_tokens": True}, Usage(0, 0, 0, 1)),
+        ("many", Usage(0, 0, 0, 1)),
     ],
 )
 def test_usage_is_what_the_endpoint_says(

@@ -1,6 +1,5 @@
 """A context as a provider takes it: `dialoguedb`, `openai` or `anthropic`."""
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -15,8 +14,9 @@ from dialoguedb.context.turns import (
     ToolCall,
     ToolResult,
     Turn,
-    said,
+    kind_of,
 )
+from dialoguedb.errors import InvalidJson
 from dialoguedb.models import documents
 
 Format = Literal["dialoguedb", "openai", "anthropic"]
@@ -29,22 +29,18 @@ _NO_IMAGE = "[image]"
 _OPENING = "(The conversation goes on.)"
 #: Room for it.
 OPENING_TOKENS = 16
-#: Blocks that Anthropic takes as they are.
-_OF_ANTHROPIC = frozenset(
-    {
-        "document",
-        "redacted_thinking",
-        "search_result",
-        "server_tool_use",
-        "thinking",
-        "web_search_tool_result",
-    }
-)
+#: Blocks that Anthropic takes as they are, from whom. What its own tools have done is left to be
+#: told as text: it would have to be paired, too.
+_OF_ANTHROPIC = {
+    "assistant": frozenset({"redacted_thinking", "thinking"}),
+    "user": frozenset({"document", "search_result"}),
+}
 #: Roles that say enough of who speaks.
 _OF_ALL = frozenset({"user", "assistant", "tool"})
 #: What a model has thought is for its own provider only.
 _THOUGHTS = frozenset({"thinking", "redacted_thinking", "reasoning"})
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]+")
+_MOST_OF_NAME = 64
 
 
 class Written(NamedTuple):
@@ -63,10 +59,15 @@ def written(form: Format, system: Sequence[Turn], shown: Iterable[Shown]) -> Wri
         shown: what follows, in order.
     """
     if form == "anthropic":
-        prompt = "\n\n".join(text for turn in system if (text := said(turn)))
+        prompt = "\n\n".join(text for turn in system if (text := _prompt(turn)))
         return Written(prompt or None, _for_anthropic(shown))
     write = _for_openai if form == "openai" else _as_stored
     return Written(None, [message for one in (system, *shown) for message in write(one)])
+
+
+def _prompt(turn: Turn) -> str:
+    """Give what a turn of the system prompt says, a line for each part."""
+    return "\n".join(_plain_text(part) for part in turn.parts if not _is_thought(part))
 
 
 # ── dialoguedb ───────────────────────────────────────────────────────────────────────────────────
@@ -114,7 +115,7 @@ def _for_openai(shown: Shown | Sequence[Turn]) -> Iterable[Message]:
 
 
 def _openai_call(part: ToolCall) -> Message:
-    function = {"name": part.name, "arguments": part.arguments}
+    function = {"name": _tool(part.name), "arguments": part.arguments}
     return {"id": part.id, "type": "function", "function": function}
 
 
@@ -137,7 +138,7 @@ def _openai_content(parts: Sequence[Part], *, images: bool = False) -> str | lis
             detail = {"detail": "low"} if part.low else {}
             url = part.url or f"data:{part.media_type};base64,{part.data}"
             blocks.append({"type": "image_url", "image_url": {"url": url} | detail})
-        elif not (isinstance(part, Other) and part.block.get("type") in _THOUGHTS):
+        elif not _is_thought(part):
             blocks.append({"type": "text", "text": _plain_text(part)})
     if len(blocks) == 1 and blocks[0]["type"] == "text":
         return str(blocks[0]["text"])
@@ -150,9 +151,18 @@ def _plain_text(part: Part) -> str:
     return documents.text_of(part.block) if isinstance(part, Other) else _NO_IMAGE
 
 
+def _is_thought(part: Part) -> bool:
+    return isinstance(part, Other) and kind_of(part.block) in _THOUGHTS
+
+
 def _name(name: str) -> str:
-    """Write a name as providers allow it; empty if nothing of it is."""
-    return _NOT_IN_NAMES.sub("_", name).strip("_")[:64]
+    """Write a speaker's name as providers allow it; empty if nothing of it is."""
+    return _NOT_IN_NAMES.sub("_", name).strip("_")[:_MOST_OF_NAME]
+
+
+def _tool(name: str) -> str:
+    """Write the name of a tool as providers allow it; there must be one."""
+    return _NOT_IN_NAMES.sub("_", name)[:_MOST_OF_NAME]
 
 
 # ── anthropic ────────────────────────────────────────────────────────────────────────────────────
@@ -164,7 +174,7 @@ def _for_anthropic(shown: Iterable[Shown]) -> list[Message]:
     Content is always a list of blocks: so it stays as it is when something is added to it.
     """
     messages: list[Message] = []
-    for role, blocks in _anthropic_turns(shown):
+    for role, blocks in _anthropic_turns(shown, _Ids()):
         if not blocks:
             continue
         if not messages and role != "user":
@@ -177,7 +187,33 @@ def _for_anthropic(shown: Iterable[Shown]) -> list[Message]:
     return messages
 
 
-def _anthropic_turns(shown: Iterable[Shown]) -> Iterable[tuple[str, list[Message]]]:
+class _Ids:
+    """The ids of calls as Anthropic allows them: each once in a prompt.
+
+    Some models count their calls anew in each answer, so the same id comes again and again.
+    """
+
+    def __init__(self) -> None:
+        self._taken: dict[str, int] = {}
+        self._given: dict[str, str] = {}
+
+    def of_call(self, call_id: str) -> str:
+        """Give the id of a call."""
+        plain = _NOT_IN_NAMES.sub("_", call_id)
+        made = plain
+        while made in self._taken:
+            self._taken[plain] += 1
+            made = f"{plain}_{self._taken[plain]}"
+        self._taken[made] = 1
+        self._given[call_id] = made
+        return made
+
+    def of_result(self, call_id: str) -> str:
+        """Give the id of the last call that had this one."""
+        return self._given[call_id]
+
+
+def _anthropic_turns(shown: Iterable[Shown], ids: _Ids) -> Iterable[tuple[str, list[Message]]]:
     for one in shown:
         if isinstance(one, str):
             yield "user", [{"type": "text", "text": one}]
@@ -186,34 +222,39 @@ def _anthropic_turns(shown: Iterable[Shown]) -> Iterable[tuple[str, list[Message
             answers = bool(turn.results())
             calls = bool(turn.calls())
             role = "assistant" if calls or (turn.role == "assistant" and not answers) else "user"
-            blocks = [block for part in turn.parts for block in _anthropic_blocks(part, role)]
+            blocks = [block for part in turn.parts for block in _anthropic_blocks(part, role, ids)]
             speaker = "" if turn.role in _OF_ALL else turn.name or turn.role
             if speaker and blocks and blocks[0]["type"] == "text":
                 blocks[0]["text"] = f"{speaker}: {blocks[0]['text']}"
             yield role, blocks
 
 
-def _anthropic_blocks(part: Part, role: str) -> Iterable[Message]:
+def _anthropic_blocks(part: Part, role: str, ids: _Ids) -> Iterable[Message]:
     match part:
-        case Image() if role == "user":
+        case Image() if role == "user" and not _is_data(part):
             yield _anthropic_image(part)
         case ToolCall():
-            name = _name(part.name)
-            yield {"type": "tool_use", "id": _id(part.id), "name": name, "input": _input(part)}
+            use_id, name = ids.of_call(part.id), _tool(part.name)
+            yield {"type": "tool_use", "id": use_id, "name": name, "input": _input(part)}
         case ToolResult():
-            content = [block for one in part.parts for block in _anthropic_blocks(one, "user")]
+            content = [block for one in part.parts for block in _anthropic_blocks(one, "user", ids)]
             failed = {"is_error": True} if part.failed else {}
-            use_id = _id(part.id)
+            use_id = ids.of_result(part.id)
             yield {"type": "tool_result", "tool_use_id": use_id, "content": content} | failed
-        case Other() if part.block.get("type") in _OF_ANTHROPIC:
+        case Other() if kind_of(part.block) in _OF_ANTHROPIC[role]:
             if part.block["type"] != "thinking" or part.block.get("signature"):
                 yield part.block
-        case Other() if part.block.get("type") in _THOUGHTS:
+        case Other() if _is_thought(part):
             return
         case _:
             text = _plain_text(part)
             if text.strip():  # others are refused
                 yield {"type": "text", "text": text}
+
+
+def _is_data(image: Image) -> bool:
+    """Tell whether the address of an image is a data URI without base64, which is none to fetch."""
+    return image.url is not None and image.url[:5].lower() == "data:"
 
 
 def _anthropic_image(part: Image) -> Message:
@@ -223,14 +264,10 @@ def _anthropic_image(part: Image) -> Message:
     return {"type": "image", "source": source}
 
 
-def _id(call_id: str) -> str:
-    return _NOT_IN_NAMES.sub("_", call_id)
-
-
 def _input(part: ToolCall) -> Message:
     """Give the arguments of a call as the object that they must be."""
     try:
-        given = json.loads(part.arguments)
-    except ValueError:
+        given = documents.value_of(part.arguments.encode())
+    except (InvalidJson, UnicodeEncodeError):
         given = None
     return given if isinstance(given, dict) else {"arguments": part.arguments}

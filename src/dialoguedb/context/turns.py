@@ -13,6 +13,10 @@ from dialoguedb.models import content, documents
 #: Roles whose turns instruct the model.
 SYSTEM_ROLES = frozenset({"system", "developer"})
 _TEXTS = frozenset({"text", "input_text", "output_text"})
+#: What makes an object a whole message of OpenAI's, and what else stands in one. With other keys a
+#: `content` alone does not: it is an object of somebody's own.
+_TOOL_KEYS = frozenset({"tool_calls", "tool_call_id"})
+_MESSAGE_KEYS = frozenset({"content", "role", "name", "id", "refusal", "annotations", "audio"})
 #: How base64 of an image begins, where nothing else says what it is.
 _BEGINNINGS = {"/9j/": "image/jpeg", "R0lGOD": "image/gif", "UklGR": "image/webp"}
 
@@ -142,9 +146,9 @@ def split(turn: Turn) -> list[Turn]:
     return made
 
 
-def said(turn: Turn) -> str:
-    """Give the texts of a turn, a line each."""
-    return "\n".join(part.text for part in turn.parts if isinstance(part, Text))
+def kind_of(block: dict[str, Any]) -> str:
+    """Give the kind that a block says it is of; empty if it does not say."""
+    return _text(block.get("type")) or ""
 
 
 def _text(value: Any) -> str | None:
@@ -156,7 +160,9 @@ def _call_id(part: Part) -> str | None:
 
 
 def _is_whole_message(value: dict[str, Any]) -> bool:
-    return "type" not in value and bool({"tool_calls", "tool_call_id", "content"} & value.keys())
+    if "type" in value or not (_TOOL_KEYS | {"content", "refusal"}) & value.keys():
+        return False
+    return bool(_TOOL_KEYS & value.keys()) or value.keys() <= _MESSAGE_KEYS
 
 
 def _parts(value: Any, answers: str | None = None) -> list[Part]:
@@ -165,20 +171,44 @@ def _parts(value: Any, answers: str | None = None) -> list[Part]:
         answers = _text(value.get("tool_call_id")) or answers
         calls = value.get("tool_calls")
         found = _parts(value.get("content"), answers)
-        return found + [_part(one) for one in (calls if isinstance(calls, list) else ())]
+        found += [Text(said) for said in (_text(value.get("refusal")),) if said]
+        found += [_part(one) for one in (calls if isinstance(calls, list) else ())]
+        return _once(_calling(found) if any(isinstance(one, ToolCall) for one in found) else found)
     if isinstance(value, str):
         parts: list[Part] = [Text(value)] if value else []
     else:
         blocks = value if isinstance(value, list) else [value] if value else []
         parts = [part for block in blocks if (part := _part(block)) != Text("")]
-    return [ToolResult(answers, _shown(parts), failed=False)] if answers else parts
+    return [ToolResult(answers, _shown(parts), failed=False)] if answers else _once(parts)
+
+
+def _calling(parts: Iterable[Part]) -> list[Part]:
+    """Make results texts: who calls in a message that cannot be cut does not answer in it."""
+    return [
+        one for part in parts for one in (part.parts if isinstance(part, ToolResult) else (part,))
+    ]
+
+
+def _once(parts: Iterable[Part]) -> list[Part]:
+    """Leave out calls and results whose ids have come before: providers refuse them."""
+    seen: set[tuple[type, str]] = set()
+    kept: list[Part] = []
+    for part in parts:
+        if isinstance(part, ToolCall | ToolResult):
+            if (type(part), part.id) in seen:
+                continue
+            seen.add((type(part), part.id))
+        kept.append(part)
+    return kept
 
 
 def _part(block: Any) -> Part:
     """Read a content block, or an entry of OpenAI's `tool_calls`."""
     if not isinstance(block, dict):
         return Text(documents.text_of(block))
-    kind = block.get("type")
+    kind = kind_of(block)
+    if kind == "refusal" and isinstance(block.get("refusal"), str):
+        return Text(block["refusal"])
     if kind in _TEXTS and isinstance(block.get("text"), str):
         return Text(block["text"])
     if kind in ("image", "image_url"):

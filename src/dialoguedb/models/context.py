@@ -10,6 +10,7 @@ from dialoguedb.models.fields import Count, Id, Namespace
 from dialoguedb.models.limits import Limits
 
 MAX_TOKENS = 2_000_000
+MAX_KEPT = 1000
 
 
 def _question(value: str, limits: Limits) -> Sequence[DialogueDBError]:
@@ -54,7 +55,7 @@ class BuildContext(Struct, rename="camel", forbid_unknown_fields=True, kw_only=T
             ge=1,
             le=MAX_TOKENS,
             description="What the context may cost at most.",
-            extra=_PARAMETER,
+            extra={"hint": f"use a whole number from 1 to {MAX_TOKENS}", **_PARAMETER},
         ),
     ] = 4000
     format: Form = "dialoguedb"
@@ -81,9 +82,9 @@ class BuildContext(Struct, rename="camel", forbid_unknown_fields=True, kw_only=T
         int,
         Meta(
             ge=0,
-            le=1000,
+            le=MAX_KEPT,
             description="So many of the last messages are there at least, while they fit.",
-            extra=_PARAMETER,
+            extra={"hint": f"use a whole number from 0 to {MAX_KEPT}", **_PARAMETER},
         ),
     ] = 10
 

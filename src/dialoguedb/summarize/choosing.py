@@ -16,6 +16,9 @@ from dialoguedb.summarize.salience import Material
 _THRIFT: Final = 0.9
 #: Sentences whose vectors have this cosine say the same.
 _SAME: Final = 0.9
+#: What differs in a number only is another fact all the same, such as an entry of a list: it loses
+#: this part of its worth at most.
+_OTHER_NUMBER: Final = 0.85
 #: A sentence of fewer terms, and no number, is not taken alone where there is no room for all, and
 #: others have more: it says hardly anything, and would fill whatever room is left.
 _ENOUGH_TERMS: Final = 3
@@ -140,7 +143,10 @@ class _Chosen:
             return 0.0
         # Sorted: the sum of the same numbers must be the same to the last bit.
         gain = sum(sorted(self._words[term] for term in terms)) * self._said[one[-1]].weight
-        return gain * (1 - self._nearness(one[-1]) / _SAME) / float(self.cost(one) ** _THRIFT)
+        near = self._nearness(one[-1]) / _SAME
+        if any(map(cues.has_number, terms)):
+            near = min(near, _OTHER_NUMBER)
+        return gain * (1 - near) / float(self.cost(one) ** _THRIFT)
 
     def cost(self, one: Candidate) -> int:
         """Give the tokens that a candidate needs, 0 if it is there already."""

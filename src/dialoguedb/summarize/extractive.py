@@ -62,6 +62,10 @@ class ExtractiveSummarizer:
         """Write what is new, in at most `room` tokens; nothing if not a word has room."""
         shown = last_day(earlier)
         material = weigh(turns, self._embedder, self._tokenizer, going)
+        if sum(sentence.tokens for sentence in material.sentences) <= room:
+            whole = written(turns, material.sentences, shown)
+            if self._tokenizer.count(whole) <= room:
+                return whole
         covered = terms_of(earlier or "")
         order = choose(material, self._costs(turns, shown), covered, room, going)
         said = material.sentences

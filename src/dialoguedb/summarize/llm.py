@@ -1,14 +1,14 @@
 """The summariser behind an OpenAI-compatible endpoint: OpenAI, Anthropic, vLLM, Ollama, others.
 
 A conversation that does not fit into one request is summarised in pieces, and the summaries of
-the pieces again, until there is one. What has been answered is kept until the whole is done, so
-that another try goes on where one failed.
+the pieces again, until there is one. What has been answered is kept until the whole is done
+(`Answers`), so that another try goes on where one failed.
 """
 
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import openai
@@ -39,11 +39,11 @@ DEFAULT_URL: Final = "https://api.openai.com/v1"
 _PIECE_TOKENS: Final = chunks.CHUNK_TOKENS // 4
 #: Of an earlier summary, the model is shown so much: its end.
 _EARLIER_TOKENS: Final = chunks.CHUNK_TOKENS // 4
-#: Answers that are kept for another try; when there are more, all are forgotten.
-_KEPT_ANSWERS: Final = 1_000
 _MAX_ANSWER_BYTES: Final = 4 << 20
 _PASSING: Final = frozenset({408, 409, 425, 429})
 _TOO_MUCH: Final = frozenset({400, 413, 422})
+#: What an endpoint says of more tokens than this is a mistake.
+_MOST_COUNTED: Final = 1 << 40
 #: The client's mark of an answer that it hands over unread; it looks for it on the request again.
 _MARK: Final = "x-stainless-raw-response"
 #: All that a request needs; the client would also tell about this machine.
@@ -66,15 +66,9 @@ class _Choice(msgspec.Struct):
     finish_reason: str | None = None
 
 
-class _Usage(msgspec.Struct):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    total_tokens: int = 0
-
-
 class _Answer(msgspec.Struct):
     choices: list[_Choice]
-    usage: _Usage | None = None
+    usage: Any = None
 
 
 _ANSWER = msgspec.json.Decoder(_Answer)
@@ -115,20 +109,21 @@ class LLMSummarizer:
             key: sent as a bearer token; none is if None.
             timeout_s: how long one request may take in all.
             tokenizer: counts what is sent, and what is kept.
-            answers: of this model to tries that failed; None begins without any.
+            answers: those of earlier tries; this summariser's own if None.
         """
         self.model = model
         self._name = f"{PROVIDER}:{model}"
         self._timeout_s = timeout_s
         self._tokenizer = tokenizer
-        self._answered: Answers = {} if answers is None else answers
+        self._url = url or DEFAULT_URL
+        self._answers = Answers() if answers is None else answers
         hooks: Hooks = {"request": [_stripped(key)], "response": [_close_errors]}
         # Trusting the environment would be a proxy or a .netrc that nobody sees.
         http = openai.DefaultHttpxClient(
             timeout=timeout_s, trust_env=False, follow_redirects=False, event_hooks=hooks
         )
         self._client = openai.OpenAI(
-            api_key=_NO_KEY, base_url=url or DEFAULT_URL, max_retries=0, http_client=http
+            api_key=_NO_KEY, base_url=self._url, max_retries=0, http_client=http
         )
 
     def close(self) -> None:
@@ -144,8 +139,7 @@ class LLMSummarizer:
         account = _Account()
         new = self._combined(source, pieces, room, account, going) if pieces else ""
         content = joined(source.earlier, new)
-        for key in account.used:
-            self._answered.pop(key, None)
+        self._answers.forget(account.used)
         return Result(
             content=content,
             token_count=self._tokenizer.count(content or ""),
@@ -187,13 +181,12 @@ class LLMSummarizer:
 
     def _asked(self, messages: prompts.Messages, account: _Account) -> str:
         """Give the answer to a question, the one of an earlier try if there is one."""
-        key = hashlib.sha256(msgspec.json.encode(messages)).digest()
-        kept = self._answered.get(key)
+        question = (self._url, self.model, messages)
+        key = hashlib.sha256(msgspec.json.encode(question)).digest()
+        kept = self._answers.get(key)
         if kept is None:
             kept = self._read(self._send(messages))
-            if len(self._answered) >= _KEPT_ANSWERS:
-                self._answered.clear()
-            self._answered[key] = kept
+            self._answers.keep(key, kept)
         account.add(key, kept[1])
         return kept[0]
 
@@ -290,13 +283,17 @@ class LLMSummarizer:
         text = _THOUGHT.sub("", choice.message.content or "").strip()
         if not text:
             raise SummarizerUnavailable(f"{self._name}: the answer is empty")
-        return text, _counted(answer.usage or _Usage())
+        return text, _counted(answer.usage)
 
 
-def _counted(usage: _Usage) -> Usage:
-    both = usage.prompt_tokens + usage.completion_tokens
-    total = usage.total_tokens or both
-    return Usage(usage.prompt_tokens, usage.completion_tokens, total, 1)
+def _counted(said: Any) -> Usage:
+    """Read what an endpoint says an answer has cost; said oddly, nothing."""
+    told = said if isinstance(said, dict) else {}
+    asked, answered, both = (
+        count if type(count := told.get(name)) is int and 0 <= count <= _MOST_COUNTED else 0
+        for name in ("prompt_tokens", "completion_tokens", "total_tokens")
+    )
+    return Usage(asked, answered, both or asked + answered, 1)
 
 
 def _stripped(key: str | None) -> "Callable[[Request], None]":

@@ -58,7 +58,7 @@ def open_summarizer(
     Args:
         wanted: which one.
         tokenizer: counts what summaries may have.
-        answers: of the same model to tries that failed, which need not be paid for again.
+        answers: those that a model has given before, for it to go on with.
     Raises:
         AdminError: there is no such provider, or its package is not installed; the message says
             what to do.

@@ -1,9 +1,12 @@
 """What a summariser is given and gives."""
 
-from collections.abc import Callable, Sequence
-from typing import ClassVar, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import ClassVar, Final, NamedTuple, Protocol
 
 from dialoguedb.errors import DialogueDBError
+
+#: Answers that are kept for another try; when there are more, all are forgotten.
+_KEPT_ANSWERS: Final = 1_000
 
 
 class Turn(NamedTuple):
@@ -47,8 +50,26 @@ class Usage(NamedTuple):
     calls: int = 0
 
 
-#: What a model has answered to questions, by their hashes, and what that cost: kept over tries.
-Answers = dict[bytes, tuple[str, Usage]]
+class Answers:
+    """Answers of a model that have been paid for, until the whole that they are for is done."""
+
+    def __init__(self) -> None:
+        self._kept: dict[bytes, tuple[str, Usage]] = {}
+
+    def get(self, key: bytes) -> tuple[str, Usage] | None:
+        """Give an answer and what it has cost, by its question; None if there is none."""
+        return self._kept.get(key)
+
+    def keep(self, key: bytes, answer: tuple[str, Usage]) -> None:
+        """Keep an answer."""
+        if len(self._kept) >= _KEPT_ANSWERS:
+            self._kept.clear()
+        self._kept[key] = answer
+
+    def forget(self, keys: Iterable[bytes]) -> None:
+        """Forget answers that have been used."""
+        for key in keys:
+            self._kept.pop(key, None)
 
 
 class Result(NamedTuple):

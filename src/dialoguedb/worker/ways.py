@@ -1,7 +1,6 @@
 """Ways to make a summary: by what, and by which prompt, as the settings say."""
 
-from collections import defaultdict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import NamedTuple
 
 from dialoguedb.errors import AdminError
@@ -30,9 +29,9 @@ Ways = Callable[[str | None], Way]
 def ways_of(settings: Settings) -> Ways:
     """Make what gives the ways of some settings; each is opened when it is asked for.
 
-    What a model has answered to tries that failed is kept here: each try opens a way anew.
+    What a model has answered is kept between them: a job that is tried again pays once.
     """
-    answers: defaultdict[Hashable, Answers] = defaultdict(dict)
+    answers = Answers()
 
     def way(slug: str | None) -> Way:
         # Models take long to load, and most programs never ask for a summary.
@@ -46,8 +45,7 @@ def ways_of(settings: Settings) -> Ways:
                 "servers, and `dialoguedb work`, the same summary_templates, then ask for it again"
             )
         try:
-            model = wanted(settings, template)
-            summarizer = open_summarizer(model, open_tokenizer(), answers[model])
+            summarizer = open_summarizer(wanted(settings, template), open_tokenizer(), answers)
         except AdminError as error:
             raise SummarizerRefused(error.message) from None
         if template is None:

@@ -10,7 +10,7 @@ import pytest
 
 from databases import Cluster
 from dialoguedb.engine import Caller, Task, handlers, projects
-from dialoguedb.errors import DuplicateId, PreconditionFailed
+from dialoguedb.errors import DuplicateId, IdempotencyConflict, PreconditionFailed
 from dialoguedb.store.opening import open_store
 from dialoguedb.store.postgres.store import PostgresStore
 from dialoguedb.store.postgres.writer import _side_by_side
@@ -122,11 +122,20 @@ def test_a_key_makes_one_message_also_side_by_side(house: House) -> None:
     assert len({result.id for result in results[:5]}) == 1
 
 
+def test_a_key_makes_one_message_also_in_another_dialogue(house: House) -> None:
+    outcomes = house.at_once([house.say(f"d{number}", key="k") for number in range(4)])
+    assert [type(outcome.error) for outcome in outcomes] == [type(None)] + [IdempotencyConflict] * 3
+    again = house.at_once([house.say("d0", key="k")])[0].result
+    assert again.answer.id == outcomes[0].result.id
+
+
 def test_what_may_meet_follows_each_other() -> None:
-    def job(namespace: str, apart: str | None) -> Job:
+    def job(namespace: str, *apart: str) -> Job:
         return Job(Scope("p", namespace), lambda tx: None, None, tell_slots, apart)
 
-    jobs = [job("", "a"), job("", "b"), job("", "a"), job("n", "a"), job("n", None), job("n", "b")]
+    jobs = [job("", "a"), job("", "b"), job("", "a"), job("n", "a"), job("n"), job("n", "b")]
     assert _side_by_side(jobs) == [[0, 2], [1], [3, 4, 5]]
+    linked = [job("", "a"), job("", "b"), job("", "c", "k"), job("", "b", "k"), job("n", "k")]
+    assert _side_by_side(linked) == [[0], [1, 2, 3], [4]]
     of_all = Job(None, lambda tx: None, None, tell_slots)
     assert _side_by_side([*jobs, of_all]) == [[0, 1, 2, 3, 4, 5, 6]]

@@ -370,11 +370,26 @@ def _side_by_side(jobs: Sequence[Job]) -> list[list[int]]:
     """
     if not all(isinstance(job.scope, Scope) for job in jobs):
         return [list(range(len(jobs)))]
-    whole = {job.scope for job in jobs if job.apart is None}
-    acts: dict[tuple[Reach, str | None], list[int]] = {}
+    whole = {job.scope for job in jobs if not job.apart}
+    #: The work that each one follows; itself where it is the first.
+    before = list(range(len(jobs)))
+    named: dict[tuple[Reach, str], int] = {}
     for place, job in enumerate(jobs):
-        acts.setdefault((job.scope, None if job.scope in whole else job.apart), []).append(place)
+        for name in ("",) if job.scope in whole else job.apart:
+            other = named.setdefault((job.scope, name), place)
+            one, other = sorted((_first(before, place), _first(before, other)))
+            before[other] = one
+    acts: dict[int, list[int]] = {}
+    for place in range(len(jobs)):
+        acts.setdefault(_first(before, place), []).append(place)
     return list(acts.values())
+
+
+def _first(before: Sequence[int], place: int) -> int:
+    """Give the first of the works that one must follow."""
+    while before[place] != place:
+        place = before[place]
+    return place
 
 
 def _committed(session: Session) -> str | None:

@@ -24,6 +24,8 @@ SCHEMA = "dialoguedb"
 CONNECT_S = 3
 #: How often a wait without a limit looks, seconds.
 _LOOK_S = 60.0
+#: How much too early a wait may end: the clocks of event loops are coarse.
+_COARSE_S = 0.01
 #: How much longer an answer is waited for than the server may take: what it says is more exact.
 _GRACE_S = 1.0
 #: A peer that has vanished is noticed by both sides: asked after so many seconds without a word,
@@ -121,7 +123,8 @@ class Connection(psycopg.Connection[tuple[object, ...]]):
         limited = self._limited(gen) if self.limit_s else gen
         if self.waiting is None:
             return super().wait(limited, *args, **options)
-        return _waited(limited, self.pgconn.socket, self.waiting, self.limit_s or _LOOK_S)
+        longest_s = (self.limit_s or _LOOK_S) + _COARSE_S
+        return _waited(limited, self.pgconn.socket, self.waiting, longest_s)
 
     def _limited(self, gen: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
         until_s = monotonic_s() + self.limit_s

@@ -10,11 +10,16 @@ import pytest
 
 from databases import Cluster
 from dialoguedb.engine import Caller, Task, handlers, projects
-from dialoguedb.errors import DuplicateId, IdempotencyConflict, PreconditionFailed
+from dialoguedb.errors import (
+    DuplicateId,
+    IdempotencyConflict,
+    InternalError,
+    PreconditionFailed,
+)
 from dialoguedb.store.opening import open_store
 from dialoguedb.store.postgres.store import PostgresStore
 from dialoguedb.store.postgres.writer import _side_by_side
-from dialoguedb.store.protocol import Job, Outcome, Scope
+from dialoguedb.store.protocol import Job, Outcome, Scope, WriteTx
 from dialoguedb.store.slot import Slot, tell_slots
 from transferring import READERS
 
@@ -127,6 +132,19 @@ def test_a_key_makes_one_message_also_in_another_dialogue(house: House) -> None:
     assert [type(outcome.error) for outcome in outcomes] == [type(None)] + [IdempotencyConflict] * 3
     again = house.at_once([house.say("d0", key="k")])[0].result
     assert again.answer.id == outcomes[0].result.id
+
+
+def test_what_one_has_queued_and_cannot_be_stored_fails_that_one_alone(house: House) -> None:
+    """It comes up with whatever is sent next: that may be another one's, or the commit."""
+
+    def bad(tx: WriteTx) -> None:
+        tx.put("claims_put", [{"project_id": house.project_id, "kind": "message", "id": "a\0"}])
+
+    for apart in (("d9",), ()):
+        task = Task(Scope(house.project_id, ""), bad, apart=apart)
+        outcomes = house.at_once([house.say("d0"), task, *(house.say(f"d{n}") for n in range(4))])
+        errors = [type(outcome.error) for outcome in outcomes]
+        assert errors == [type(None), InternalError] + [type(None)] * 4
 
 
 def test_what_may_meet_follows_each_other() -> None:

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dialoguedb.store")
 
+#: Failures by what is to be stored: they are those of one work, whosever statement meets them.
+_OF_ONE = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded)
 #: Works in one commit at most: bounds how long the first of them waits for the others.
 MAX_GROUP = 128
 #: A group that takes longer holds others up, seconds; most take a tenth of it.
@@ -237,6 +239,9 @@ class Writer:
                 if not one_space:
                     raise
             except psycopg.Error as error:
+                if len(jobs) > 1 and isinstance(error, _OF_ONE):
+                    held.session.undo()
+                    return False
                 if renewed or not is_gone(error) or isinstance(error, SilentError):
                     raise
                 renewed = True  # an old connection whose database was restarted

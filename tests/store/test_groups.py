@@ -1,5 +1,6 @@
 """A group of works that run side by side: each has the outcome that it would have alone."""
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -18,6 +19,7 @@ from dialoguedb.errors import (
 )
 from dialoguedb.store.opening import open_store
 from dialoguedb.store.postgres.store import PostgresStore
+from dialoguedb.store.postgres.tx import PostgresTx
 from dialoguedb.store.postgres.writer import _side_by_side
 from dialoguedb.store.protocol import Job, Outcome, Scope, WriteTx
 from dialoguedb.store.slot import Slot, tell_slots
@@ -157,3 +159,54 @@ def test_what_may_meet_follows_each_other() -> None:
     assert _side_by_side(linked) == [[0], [1, 2, 3], [4]]
     of_all = Job(None, lambda tx: None, None, tell_slots)
     assert _side_by_side([*jobs, of_all]) == [[0, 1, 2, 3, 4, 5, 6]]
+
+
+def sleep(tx: WriteTx) -> None:
+    assert isinstance(tx, PostgresTx)
+    tx._session.all("SELECT pg_sleep(2)", {})
+
+
+@pytest.mark.parametrize("after_s", [0, 0.01, 0.3])
+def test_what_comes_just_after_something_long_does_not_wait_for_its_end(
+    house: House, after_s: float
+) -> None:
+    """As a cascade is, or an import: those who write when it begins are not kept until it ends."""
+    long = Slot()
+    house.store.submit([Job(Scope(house.project_id, "long"), sleep, long, tell_slots, long=True)])
+    time.sleep(after_s)
+    began = time.monotonic()
+    for number in range(3):
+        (outcome,) = house.at_once([house.say("d0")])
+        assert outcome.result.sequence == number + 1
+    assert time.monotonic() - began < 1
+    long.result()
+    assert house.at_once([house.say("d0")])[0].result.sequence == 4
+
+
+def test_an_import_and_appends_beside_it_do_not_meet(house: House) -> None:
+    """In one space, too: each writer counts what it stores in a row of its own."""
+    records = [
+        {
+            "type": "memory",
+            "id": f"kept-{number}",
+            "value": "about a wheel " * 20,
+            "created": "2026-01-01T00:00:00.000Z",
+            "modified": "2026-01-01T00:00:00.000Z",
+        }
+        for number in range(500)
+    ]
+    task = house.task("transfer.restore", records)
+    met = [writer.met for writer in house.store.writers]
+    long = Slot()
+    house.store.submit([Job(task.scope, task.work, long, tell_slots, long=True)])
+    said, waits = 0, []
+    while long.outcome is None:
+        began = time.monotonic()
+        (outcome,) = house.at_once([house.say("d0", id=f"say-{said}")])
+        waits.append(time.monotonic() - began)
+        said += 1
+        assert outcome.result.sequence == said
+    assert long.result().imported == 500
+    assert said > 5
+    assert max(waits) < 0.5
+    assert [writer.met for writer in house.store.writers] == met

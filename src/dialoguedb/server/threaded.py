@@ -139,9 +139,10 @@ class ThreadedCarrier:
     async def write(self, task: Task[T], *, short: bool = True) -> T:
         """See `Carrier`."""
         future: asyncio.Future[T] = self._loop.create_future()
-        self._writes.append(Job(task.scope, task.work, future, self._done, task.apart))
+        long = not (short and task.short)
+        self._writes.append(Job(task.scope, task.work, future, self._done, task.apart, long))
         self._begin_turn()
-        if not (short and task.short):
+        if long:
             return await future
         try:
             async with asyncio.timeout(self._timeout_s + _GRACE_S):

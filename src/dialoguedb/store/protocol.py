@@ -161,6 +161,7 @@ class Job(NamedTuple):
         apart: names of all that it looks at or changes in its space, such as a dialogue. Works
             that share none may run side by side; one that names nothing is run before or after all
             others of its space.
+        long: whether it may take long; others are not kept waiting for its end, if that can be.
     """
 
     scope: Reach
@@ -168,6 +169,7 @@ class Job(NamedTuple):
     token: Any
     resolver: Resolver
     apart: tuple[str, ...] = ()
+    long: bool = False
 
 
 class SearchStanding(NamedTuple):

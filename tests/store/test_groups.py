@@ -202,10 +202,11 @@ def test_an_import_and_appends_beside_it_do_not_meet(house: House) -> None:
     said, waits = 0, []
     while long.outcome is None:
         began = time.monotonic()
-        (outcome,) = house.at_once([house.say("d0", id=f"say-{said}")])
+        tasks = [house.say("d0"), house.task("memories.create", {"value": "a wheel"})]
+        appended, made = house.at_once(tasks)
         waits.append(time.monotonic() - began)
         said += 1
-        assert outcome.result.sequence == said
+        assert (appended.result.sequence, made.error) == (said, None)
     assert long.result().imported == 500
     assert said > 5
     assert max(waits) < 0.5

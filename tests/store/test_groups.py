@@ -4,13 +4,11 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
-from typing import Any, NamedTuple
 
-import msgspec
 import pytest
 
 from databases import Cluster
-from dialoguedb.engine import Caller, Task, handlers, projects
+from dialoguedb.engine import Task, projects
 from dialoguedb.errors import (
     DuplicateId,
     IdempotencyConflict,
@@ -21,51 +19,9 @@ from dialoguedb.store.opening import open_store
 from dialoguedb.store.postgres.store import PostgresStore
 from dialoguedb.store.postgres.tx import PostgresTx
 from dialoguedb.store.postgres.writer import _side_by_side
-from dialoguedb.store.protocol import Job, Outcome, Scope, WriteTx
+from dialoguedb.store.protocol import Job, Scope, WriteTx
 from dialoguedb.store.slot import Slot, tell_slots
-from transferring import READERS
-
-
-class House(NamedTuple):
-    """A store and a project in it."""
-
-    store: PostgresStore
-    project_id: str
-
-    def task(
-        self, name: str, body: Any, *, key: str | None = None, match: int | None = None, **path: str
-    ) -> Task[Any]:
-        caller = Caller(
-            project_id=self.project_id,
-            request_id="",
-            idempotency_key=key,
-            if_match=None if match is None else frozenset((match,)),
-        )
-        sent = msgspec.json.encode(body)
-        return handlers()[name](caller, READERS[name].read(path, [], sent))
-
-    def at_once(self, tasks: list[Task[Any]]) -> list[Outcome]:
-        """Submit works together and wait for all."""
-        slots = [Slot() for _ in tasks]
-        self.store.submit(
-            [
-                Job(task.scope, task.work, slot, tell_slots, task.apart)
-                for task, slot in zip(tasks, slots, strict=True)
-            ]
-        )
-        for slot in slots:
-            if slot.outcome is None:
-                slot._told.acquire()
-        outcomes = [slot.outcome for slot in slots]
-        assert None not in outcomes
-        return [outcome for outcome in outcomes if outcome is not None]
-
-    def say(self, dialogue_id: str, namespace: str = "", **more: Any) -> Task[Any]:
-        key = more.pop("key", None)
-        body = {"dialogueId": dialogue_id, "role": "user", "content": "about a wheel"} | more
-        if namespace:
-            body["namespace"] = namespace
-        return self.task("messages.create", body, key=key)
+from grouped import House
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import pytest
 from databases import Cluster
 from dialoguedb.engine import Task, projects
 from dialoguedb.errors import (
+    DialogueNotFound,
     DuplicateId,
     IdempotencyConflict,
     InternalError,
@@ -167,3 +168,16 @@ def test_an_import_and_appends_beside_it_do_not_meet(house: House) -> None:
     assert said > 5
     assert max(waits) < 0.5
     assert [writer.met for writer in house.store.writers] == met
+
+
+def test_an_append_to_a_dialogue_that_is_not_there_leaves_the_group_together(house: House) -> None:
+    """It has changed nothing; else whoever sends such would cost all others their common commit."""
+    tasks = [house.say("d0"), house.say("nowhere"), house.say("d1"), house.say("n0", "n")]
+    errors = [type(outcome.error) for outcome in house.at_once(tasks)]
+    assert errors == [type(None), DialogueNotFound, type(None), type(None)]
+    sql = (
+        "SELECT COUNT(*), COUNT(DISTINCT CAST(m.xmin AS text)) FROM messages AS m "
+        "JOIN spaces AS s ON s.id = m.space_id WHERE s.project_id = :project_id"
+    )
+    with house.store._pool.session() as session:
+        assert session.all(sql, {"project_id": house.project_id}) == [(3, 1)]

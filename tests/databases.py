@@ -1,6 +1,11 @@
 """PostgreSQL for the tests: clusters with databases of their own, made in milliseconds."""
 
 import itertools
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
@@ -10,7 +15,16 @@ from benchmarks.clusters import MAJOR, OWNER, PASSWORD, _free_port, _unprivilege
 import canary
 from dialoguedb.store.opening import open_store
 
-__all__ = ["MAJOR", "OWNER", "PASSWORD", "Cluster", "Contents", "_free_port", "_unprivileged"]
+__all__ = [
+    "MAJOR",
+    "OWNER",
+    "PASSWORD",
+    "Cluster",
+    "Contents",
+    "_free_port",
+    "_unprivileged",
+    "frozen",
+]
 
 #: What a new database holds: nothing but the extension, the schema, or the canary tenant too.
 Contents = Literal["bare", "empty", "canary"]
@@ -78,3 +92,22 @@ class Cluster(clusters.Cluster):
 
     def _copy_database(self, template: str, name: str) -> None:
         self.run(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy OWNER {OWNER}")
+
+
+@contextmanager
+def frozen(cluster: Cluster) -> Iterator[None]:
+    """Keep all processes of a cluster from running: it takes connections and says nothing."""
+    first = (cluster.folder / "data" / "postmaster.pid").read_text().split()[0]
+    all_of_it = [int(first), *_children(first)]
+    for pid in all_of_it:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in all_of_it:
+            os.kill(pid, signal.SIGCONT)
+
+
+def _children(pid: str) -> list[int]:
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(child) for child in found.split()]

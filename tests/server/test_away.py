@@ -1,18 +1,14 @@
 """A database that is away, does not answer, and comes back, under a server that stays up."""
 
-import os
-import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from databases import Cluster
+from databases import Cluster, frozen
 from harness import Server
 
 TIMEOUT_S = 2
@@ -101,25 +97,6 @@ def test_while_the_database_is_away_requests_get_503_and_then_service_returns(
     finally:
         own_cluster.start()
     serves_again(server)
-
-
-@contextmanager
-def frozen(cluster: Cluster) -> Iterator[None]:
-    """Keep all processes of a cluster from running: it takes connections and says nothing."""
-    first = (cluster.folder / "data" / "postmaster.pid").read_text().split()[0]
-    all_of_it = [int(first), *children(first)]
-    for pid in all_of_it:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in all_of_it:
-            os.kill(pid, signal.SIGCONT)
-
-
-def children(pid: str) -> list[int]:
-    found = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(child) for child in found.split()]
 
 
 def test_a_database_that_does_not_answer_keeps_nobody_beyond_the_time_out(

@@ -1,64 +1,28 @@
 """A group of works that run side by side: each has the outcome that it would have alone."""
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
-from typing import Any, NamedTuple
 
-import msgspec
 import pytest
 
 from databases import Cluster
-from dialoguedb.engine import Caller, Task, handlers, projects
-from dialoguedb.errors import DuplicateId, PreconditionFailed
+from dialoguedb.engine import Task, projects
+from dialoguedb.errors import (
+    DialogueNotFound,
+    DuplicateId,
+    IdempotencyConflict,
+    InternalError,
+    PreconditionFailed,
+)
 from dialoguedb.store.opening import open_store
 from dialoguedb.store.postgres.store import PostgresStore
+from dialoguedb.store.postgres.tx import PostgresTx
 from dialoguedb.store.postgres.writer import _side_by_side
-from dialoguedb.store.protocol import Job, Outcome, Scope
+from dialoguedb.store.protocol import Job, Scope, WriteTx
 from dialoguedb.store.slot import Slot, tell_slots
-from transferring import READERS
-
-
-class House(NamedTuple):
-    """A store and a project in it."""
-
-    store: PostgresStore
-    project_id: str
-
-    def task(
-        self, name: str, body: Any, *, key: str | None = None, match: int | None = None, **path: str
-    ) -> Task[Any]:
-        caller = Caller(
-            project_id=self.project_id,
-            request_id="",
-            idempotency_key=key,
-            if_match=None if match is None else frozenset((match,)),
-        )
-        sent = msgspec.json.encode(body)
-        return handlers()[name](caller, READERS[name].read(path, [], sent))
-
-    def at_once(self, tasks: list[Task[Any]]) -> list[Outcome]:
-        """Submit works together and wait for all."""
-        slots = [Slot() for _ in tasks]
-        self.store.submit(
-            [
-                Job(task.scope, task.work, slot, tell_slots, task.apart)
-                for task, slot in zip(tasks, slots, strict=True)
-            ]
-        )
-        for slot in slots:
-            if slot.outcome is None:
-                slot._told.acquire()
-        outcomes = [slot.outcome for slot in slots]
-        assert None not in outcomes
-        return [outcome for outcome in outcomes if outcome is not None]
-
-    def say(self, dialogue_id: str, namespace: str = "", **more: Any) -> Task[Any]:
-        key = more.pop("key", None)
-        body = {"dialogueId": dialogue_id, "role": "user", "content": "about a wheel"} | more
-        if namespace:
-            body["namespace"] = namespace
-        return self.task("messages.create", body, key=key)
+from grouped import House
 
 
 @pytest.fixture(scope="module")
@@ -122,11 +86,98 @@ def test_a_key_makes_one_message_also_side_by_side(house: House) -> None:
     assert len({result.id for result in results[:5]}) == 1
 
 
+def test_a_key_makes_one_message_also_in_another_dialogue(house: House) -> None:
+    outcomes = house.at_once([house.say(f"d{number}", key="k") for number in range(4)])
+    assert [type(outcome.error) for outcome in outcomes] == [type(None)] + [IdempotencyConflict] * 3
+    again = house.at_once([house.say("d0", key="k")])[0].result
+    assert again.answer.id == outcomes[0].result.id
+
+
+def test_what_one_has_queued_and_cannot_be_stored_fails_that_one_alone(house: House) -> None:
+    """It comes up with whatever is sent next: that may be another one's, or the commit."""
+
+    def bad(tx: WriteTx) -> None:
+        tx.put("claims_put", [{"project_id": house.project_id, "kind": "message", "id": "a\0"}])
+
+    for apart in (("d9",), ()):
+        task = Task(Scope(house.project_id, ""), bad, apart=apart)
+        outcomes = house.at_once([house.say("d0"), task, *(house.say(f"d{n}") for n in range(4))])
+        errors = [type(outcome.error) for outcome in outcomes]
+        assert errors == [type(None), InternalError] + [type(None)] * 4
+
+
 def test_what_may_meet_follows_each_other() -> None:
-    def job(namespace: str, apart: str | None) -> Job:
+    def job(namespace: str, *apart: str) -> Job:
         return Job(Scope("p", namespace), lambda tx: None, None, tell_slots, apart)
 
-    jobs = [job("", "a"), job("", "b"), job("", "a"), job("n", "a"), job("n", None), job("n", "b")]
+    jobs = [job("", "a"), job("", "b"), job("", "a"), job("n", "a"), job("n"), job("n", "b")]
     assert _side_by_side(jobs) == [[0, 2], [1], [3, 4, 5]]
+    linked = [job("", "a"), job("", "b"), job("", "c", "k"), job("", "b", "k"), job("n", "k")]
+    assert _side_by_side(linked) == [[0], [1, 2, 3], [4]]
     of_all = Job(None, lambda tx: None, None, tell_slots)
     assert _side_by_side([*jobs, of_all]) == [[0, 1, 2, 3, 4, 5, 6]]
+
+
+def sleep(tx: WriteTx) -> None:
+    assert isinstance(tx, PostgresTx)
+    tx._session.all("SELECT pg_sleep(2)", {})
+
+
+@pytest.mark.parametrize("after_s", [0, 0.01, 0.3])
+def test_what_comes_just_after_something_long_does_not_wait_for_its_end(
+    house: House, after_s: float
+) -> None:
+    """As a cascade is, or an import: those who write when it begins are not kept until it ends."""
+    long = Slot()
+    house.store.submit([Job(Scope(house.project_id, "long"), sleep, long, tell_slots, long=True)])
+    time.sleep(after_s)
+    began = time.monotonic()
+    for number in range(3):
+        (outcome,) = house.at_once([house.say("d0")])
+        assert outcome.result.sequence == number + 1
+    assert time.monotonic() - began < 1
+    long.result()
+    assert house.at_once([house.say("d0")])[0].result.sequence == 4
+
+
+def test_an_import_and_appends_beside_it_do_not_meet(house: House) -> None:
+    """In one space, too: each writer counts what it stores in a row of its own."""
+    records = [
+        {
+            "type": "memory",
+            "id": f"kept-{number}",
+            "value": "about a wheel " * 20,
+            "created": "2026-01-01T00:00:00.000Z",
+            "modified": "2026-01-01T00:00:00.000Z",
+        }
+        for number in range(500)
+    ]
+    task = house.task("transfer.restore", records)
+    met = [writer.met for writer in house.store.writers]
+    long = Slot()
+    house.store.submit([Job(task.scope, task.work, long, tell_slots, long=True)])
+    said, waits = 0, []
+    while long.outcome is None:
+        began = time.monotonic()
+        tasks = [house.say("d0"), house.task("memories.create", {"value": "a wheel"})]
+        appended, made = house.at_once(tasks)
+        waits.append(time.monotonic() - began)
+        said += 1
+        assert (appended.result.sequence, made.error) == (said, None)
+    assert long.result().imported == 500
+    assert said > 5
+    assert max(waits) < 0.5
+    assert [writer.met for writer in house.store.writers] == met
+
+
+def test_an_append_to_a_dialogue_that_is_not_there_leaves_the_group_together(house: House) -> None:
+    """It has changed nothing; else whoever sends such would cost all others their common commit."""
+    tasks = [house.say("d0"), house.say("nowhere"), house.say("d1"), house.say("n0", "n")]
+    errors = [type(outcome.error) for outcome in house.at_once(tasks)]
+    assert errors == [type(None), DialogueNotFound, type(None), type(None)]
+    sql = (
+        "SELECT COUNT(*), COUNT(DISTINCT CAST(m.xmin AS text)) FROM messages AS m "
+        "JOIN spaces AS s ON s.id = m.space_id WHERE s.project_id = :project_id"
+    )
+    with house.store._pool.session() as session:
+        assert session.all(sql, {"project_id": house.project_id}) == [(3, 1)]

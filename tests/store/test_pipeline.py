@@ -1,5 +1,7 @@
 """Statements that travel together: prepared once, answered in order, and failing as one."""
 
+import select
+import time
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -7,6 +9,7 @@ import psycopg
 import pytest
 
 from databases import Cluster
+from dialoguedb.store.postgres.failing import is_gone
 from dialoguedb.store.postgres.pipeline import Pipeline, Sent
 from dialoguedb.store.postgres.pool import Address, Connection, connect
 from dialoguedb.store.postgres.session import BEGIN_READ, Session
@@ -93,3 +96,75 @@ def test_after_a_stream_rows_come_together_again(connection: Connection) -> None
         stream.close()
         assert len(session.all(numbers, {"last": 7})) == 7
         session.undo()
+
+
+def test_rows_that_all_come_are_not_cancelled(connection: Connection) -> None:
+    """Whoever takes the last of them may stop there: a cancel would meet what comes next."""
+    session = Session(connection)
+    cancelled = []
+    connection._try_cancel = lambda **_: cancelled.append(1)  # type: ignore[method-assign]
+    for last in (17, 32, 33, 40):
+        stream = session.stream("SELECT generate_series(1, :last)", {"last": last}, many=True)
+        assert [next(stream)[0] for _ in range(last)] == list(range(1, last + 1))
+        stream.close()
+    assert cancelled == []
+
+
+def test_what_a_failure_leaves_prepared_is_known(connection: Connection) -> None:
+    pipeline = Pipeline(connection)
+    for _ in range(5):
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            pipeline.run([Sent("SELECT $1 + 0", (1,)), Sent("SELECT 1 / $1", (0,))])
+        with pytest.raises(psycopg.errors.UndefinedTable):
+            pipeline.run([Sent("SELECT $1 + 0", (1,)), Sent("SELECT $1 FROM nowhere", (0,))])
+    kept = pipeline.run([Sent(_NAMES)])[0].rows
+    assert sorted(statement for statement, _ in kept) == sorted(
+        ["SELECT $1 + 0", "SELECT 1 / $1", _NAMES]
+    )
+
+
+@pytest.mark.parametrize(
+    "done",
+    [
+        "DEALLOCATE ALL",
+        "DISCARD ALL",
+        "ALTER TABLE kept ADD COLUMN more text",
+        "ALTER TABLE kept ALTER COLUMN number TYPE text",
+    ],
+)
+def test_statements_that_the_server_knows_no_more_end_the_connection(
+    connection: Connection, database: str, done: str
+) -> None:
+    """As one that was lost: whoever met it goes on with another one."""
+    pipeline = Pipeline(connection)
+    pipeline.run([Sent("DROP TABLE IF EXISTS kept"), Sent("CREATE TABLE kept (number bigint)")])
+    reading = Sent("SELECT * FROM kept")
+    pipeline.run([reading])
+    pipeline.run([Sent(done, prepared=False)])
+    with pytest.raises(psycopg.OperationalError) as caught:
+        pipeline.run([reading])
+    assert is_gone(caught.value)
+    assert connection.closed
+
+
+def test_where_nobody_may_wait_a_cancel_does_not_either(connection: Connection) -> None:
+    waits: list[int] = []
+
+    def wait(fd: int, wanted: int, timeout_s: float) -> int:
+        waits.append(fd)
+        read, write, _ = select.select([fd] * (wanted & 1), [fd] * (wanted >> 1), [], timeout_s)
+        return bool(read) | bool(write) << 1
+
+    session = Session(connection)
+    connection.waiting = wait
+    session.begin(BEGIN_READ)
+    numbers = "SELECT pg_sleep(n / 1000), n FROM generate_series(1, :last) AS s (n)"
+    stream = session.stream(numbers, {"last": 1_000_000}, many=True)
+    next(stream)
+    began = time.monotonic()
+    stream.close()
+    assert time.monotonic() - began < 1
+    assert len(set(waits)) > 1  # also for the connection that has carried the cancel
+    session.undo()
+    assert session.usable
+    assert session.all("SELECT CAST(:n AS bigint)", {"n": 7}) == [(7,)]

@@ -389,18 +389,22 @@ def stored(process: Process) -> bool:
 def test_what_has_waited_for_too_long_is_not_stored(both: tuple[Process, Process]) -> None:
     """Who has sent it has been told, or has gone: it would come as a surprise."""
     one, _ = both
-    begun = threading.Event()
+    begun = threading.Semaphore(0)
+    writers = len(one.store.writers)
 
     def slow(tx: WriteTx) -> None:
-        begun.set()
+        begun.release()
         time.sleep(1.5 * TIMEOUT_S)
 
-    with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(one.store.write, one.scope, slow)
-        assert begun.wait(WAIT_S)
+    with ThreadPoolExecutor(writers) as pool:
+        all_busy = []
+        for _ in range(writers):
+            all_busy.append(pool.submit(one.store.write, one.scope, slow))
+            assert begun.acquire(timeout=WAIT_S)
         with pytest.raises(ServiceUnavailable, match=LATE.message):
             one.call("dialogues.create", {"id": "late"})
-        first.result(WAIT_S)
+        for each in all_busy:
+            each.result(WAIT_S)
     with pytest.raises(DialogueDBError, match="not found"):
         one.call("dialogues.get", where={"id": "late"})
 

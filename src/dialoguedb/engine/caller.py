@@ -37,13 +37,14 @@ class Task(NamedTuple, Generic[T]):
             the catalogue.
         work: a function of the transaction; a read takes a read transaction.
         short: whether it touches a few rows only, however much is stored.
-        apart: what of the space a write changes, if it is nothing else; see `protocol.Job`.
+        apart: what of the space a write looks at or changes, if it is nothing else; see
+            `protocol.Job`.
     """
 
     scope: Reach
     work: Callable[[Any], T]
     short: bool = True
-    apart: str | None = None
+    apart: tuple[str, ...] = ()
 
 
 class Replayed(NamedTuple):

@@ -152,7 +152,8 @@ def create(caller: Caller, request: CreateMessage) -> Task[Message | Replayed]:
         made=lambda message: [message.id, message.sequence],
         rebuild=_made,
     )
-    return Task(Scope(caller.project_id, request.namespace), whole, apart=dialogue_id)
+    scope = Scope(caller.project_id, request.namespace)
+    return Task(scope, whole, apart=_apart(caller, dialogue_id))
 
 
 def create_batch(caller: Caller, request: CreateMessages) -> Task[list[Message] | Replayed]:
@@ -172,7 +173,17 @@ def create_batch(caller: Caller, request: CreateMessages) -> Task[list[Message] 
         made=lambda messages: [[message.id, message.sequence] for message in messages],
         rebuild=lambda tx, made: [_made(tx, one) for one in made],
     )
-    return Task(Scope(caller.project_id, request.namespace), whole, apart=dialogue_id)
+    scope = Scope(caller.project_id, request.namespace)
+    return Task(scope, whole, apart=_apart(caller, dialogue_id))
+
+
+def _apart(caller: Caller, dialogue_id: str) -> tuple[str, ...]:
+    """Name what an append is about: its dialogue, and what its idempotency key has made.
+
+    A key that is the name of another dialogue keeps more apart than it must, and does no harm.
+    """
+    key = caller.idempotency_key
+    return (dialogue_id,) if key is None else (dialogue_id, key)
 
 
 def _made(tx: ReadTx, made: tuple[str, int]) -> Message:

@@ -156,7 +156,7 @@ class LocalTransport:
                 else:
                     future.set_exception(_told(error, request_id))
 
-        house.store.submit([Job(task.scope, task.work, None, resolve)])
+        house.store.submit([Job(task.scope, task.work, None, resolve, task.apart, not task.short)])
         return future
 
     def _opened(self) -> _House:

@@ -8,7 +8,13 @@ from typing import Any, NamedTuple
 from dialoguedb import engine
 from dialoguedb.contract import OPERATIONS
 from dialoguedb.engine import Caller, Replayed, projects
-from dialoguedb.errors import DialogueDBError, Forbidden, InternalError, Unauthorized
+from dialoguedb.errors import (
+    DialogueDBError,
+    Forbidden,
+    InternalError,
+    RateLimitExceeded,
+    Unauthorized,
+)
 from dialoguedb.models import documents
 from dialoguedb.models.times import text_of
 from dialoguedb.operation import Operation
@@ -41,7 +47,16 @@ class OpenDoor(NamedTuple):
 class _Call:
     """One request on its way; what the log line and the headers of its answer need."""
 
-    __slots__ = ("headers", "key_id", "limits", "method", "operation", "project_id", "request_id")
+    __slots__ = (
+        "headers",
+        "key_id",
+        "limits",
+        "method",
+        "operation",
+        "project_id",
+        "refusal",
+        "request_id",
+    )
 
     def __init__(self, request_id: str, scope: Scope) -> None:
         self.request_id = request_id
@@ -51,6 +66,7 @@ class _Call:
         self.project_id = ""
         self.key_id = ""
         self.limits: Headers | None = None
+        self.refusal: RateLimitExceeded | None = None
 
 
 class Dispatch:
@@ -174,10 +190,11 @@ class Dispatch:
         """Let in who has a key that opens the operation, as often as it may."""
         if access is None:
             raise _unauthorized("The API key is not valid")
+        if call.limits is None or call.key_id != access.key_id:  # else it is done again
+            call.limits, call.refusal = self._limiter.take(access.key_id)
         call.project_id, call.key_id = access.project_id, access.key_id
-        call.limits, refusal = self._limiter.take(access.key_id)
-        if refusal is not None:
-            raise refusal
+        if call.refusal is not None:
+            raise call.refusal
         if operation.admin and not access.admin:
             raise Forbidden(
                 "This needs a key with the admin scope; make one with `dialoguedb key create "

@@ -129,6 +129,12 @@ class Readers:
         self._come.append(_Waiting(act, questions, future))
         return future
 
+    def submit_apart(self, act: Callable[[], T]) -> "asyncio.Future[T]":
+        """Have something done in a thread: it waits for the store in ways of its own."""
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._waiting.put([_Waiting(lambda _: act(), (), future)])
+        return future
+
     def _hand_over(self) -> None:
         """Begin to read what has come, unless enough is being read: then more comes meanwhile."""
         while self._come and self._lanes < MAX_LANES:
@@ -151,12 +157,17 @@ class Readers:
         Only this coroutine speaks to the loop: the stack of a greenlet lies where that of the loop
         would be, which is put away meanwhile.
         """
+        lane = greenlet(self._read_in_loop)
         try:
-            lane = greenlet(self._read_in_loop)
             said = lane.switch(taken, snapshot)
             while not lane.dead:
                 waiter, *wait = said
-                said = waiter.switch(await self._ready(*wait))
+                try:
+                    ready = await self._ready(*wait)
+                except BaseException as error:  # noqa: BLE001 - it is the one who waits who is told
+                    said = waiter.throw(error)
+                else:
+                    said = waiter.switch(ready)
             settle(said)
         except Exception:  # noqa: BLE001 - threads find out what it was, and tell
             self._waiting.put(taken)
@@ -206,6 +217,9 @@ class Readers:
 
     def _read(self, taken: Sequence[_Waiting]) -> list[Outcome]:
         """Read on one snapshot; when that fails, each on its own: one may have failed for all."""
+        taken = [one for one in taken if not one.future.done()]  # else nobody waits any more
+        if not taken:
+            return []
         sight = Sight(self._store.snapshot)
         try:
             return self._side_by_side(taken, sight)

@@ -66,17 +66,21 @@ class ThreadedCarrier:
 
     async def ask(self, act: Callable[[], T]) -> T:
         """See `Carrier`."""
-        return await self._hop(lambda _: act())
+        return await self._in_time(self._readers.submit_apart(act))
 
     async def _hop(self, act: Act[T], questions: Sequence[Question[Any]] = ()) -> T:
-        """Run something short in a thread; `questions`: what it asks its sight for.
+        """Run something short that reads by its sight; `questions`: what it asks that for."""
+        return await self._in_time(self._readers.submit(act, questions))
+
+    async def _in_time(self, future: "asyncio.Future[T]") -> T:
+        """Wait for something short.
 
         Raises:
             ServiceUnavailable: it takes longer than it may.
         """
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await self._readers.submit(act, questions)
+                return await future
         except TimeoutError:
             raise ServiceUnavailable("The database did not answer in time; try again") from None
 
@@ -94,9 +98,11 @@ class ThreadedCarrier:
 
     async def read(self, task: Task[T], *, after: str | None = None) -> T:
         """See `Carrier`; one that is not short takes as long as it takes."""
-        if task.short:
-            return await self._hop(lambda _: self._read(task, after))
-        return await self.apart(self._read, task, after)
+        if not task.short:
+            return await self.apart(self._read, task, after)
+        if self._replica:
+            return await self.ask(partial(self._read, task, after))
+        return await self._hop(lambda sight: sight.snapshot().read(task.scope, task.work))
 
     def _read(self, task: Task[T], after: str | None) -> T:
         return self.store.read(task.scope, task.work, after=after)
@@ -133,9 +139,10 @@ class ThreadedCarrier:
     async def write(self, task: Task[T], *, short: bool = True) -> T:
         """See `Carrier`."""
         future: asyncio.Future[T] = self._loop.create_future()
-        self._writes.append(Job(task.scope, task.work, future, self._done, task.apart))
+        long = not (short and task.short)
+        self._writes.append(Job(task.scope, task.work, future, self._done, task.apart, long))
         self._begin_turn()
-        if not (short and task.short):
+        if long:
             return await future
         try:
             async with asyncio.timeout(self._timeout_s + _GRACE_S):

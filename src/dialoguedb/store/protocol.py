@@ -158,15 +158,18 @@ class Job(NamedTuple):
             its transaction.
         token: comes back with the outcome.
         resolver: told the outcome, with those of the same commit.
-        apart: what of its space it changes, such as a dialogue. Works with different ones may run
-            side by side; one with None is run before or after all others of its space.
+        apart: names of all that it looks at or changes in its space, such as a dialogue. Works
+            that share none may run side by side; one that names nothing is run before or after all
+            others of its space.
+        long: whether it may take long; others are not kept waiting for its end, if that can be.
     """
 
     scope: Reach
     work: WriteWork[Any]
     token: Any
     resolver: Resolver
-    apart: str | None = None
+    apart: tuple[str, ...] = ()
+    long: bool = False
 
 
 class SearchStanding(NamedTuple):

@@ -120,6 +120,8 @@ class EntryIndex:
         session: Session,
         used: "Used",
         works: Sequence[tuple[Scope, int, Sequence[Note]]],
+        *,
+        writer: int = 0,
     ) -> None:
         """Have the entries of works written, with the next statement that is waited for.
 
@@ -127,6 +129,7 @@ class EntryIndex:
             session: with the transaction of the works.
             used: the indexes to write into.
             works: the scope and space of each, and what it has noted.
+            writer: which of the process's writers this is: each counts in a row of its own.
         """
         noted = [note for _, _, notes in works for note in notes]
         if not noted:
@@ -135,16 +138,15 @@ class EntryIndex:
         embedder = self.embedder(generation)
         inline = embedder is not None and embedder.inline and generation.dimension > 0
         made = iter(Indexer(embedder.embed if embedder and inline else None).entries(noted))
+        slot = (self._slot + writer) % SLOTS
         figures: Figures = {}
         behind: set[tuple[int, str]] = set()
         for scope, space_id, notes in works:
-            writing = _Writing(
-                session, used, scope.project_id, space_id, figures, behind, self._slot
-            )
+            writing = _Writing(session, used, scope.project_id, space_id, figures, behind, slot)
             for note in notes:
                 writing.write(note, next(made))
         for (space_id, kind), (texts, words) in sorted(figures.items()):
-            where = {"space": space_id, "kind": kind, "slot": self._slot}
+            where = {"space": space_id, "kind": kind, "slot": slot}
             session.queue("figures_add", {**where, "texts": texts, "words": words})
         for space_id, project_id in sorted(behind):
             backlog.expect(session, project_id, space_id, generation.number)

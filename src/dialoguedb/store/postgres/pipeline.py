@@ -21,6 +21,9 @@ from dialoguedb.store.protocol import Row
 
 _FAILED = (ExecStatus.FATAL_ERROR, ExecStatus.BAD_RESPONSE)
 _ROWS = (ExecStatus.TUPLES_OK, ExecStatus.SINGLE_TUPLE, ExecStatus.TUPLES_CHUNK)
+#: A statement that has been prepared is there no more, or would give rows of other types.
+_UNKNOWN = (psycopg.errors.InvalidSqlStatementName, psycopg.errors.FeatureNotSupported)
+_BINARY = Format.BINARY
 #: The type of a value that says nothing of its type, such as None.
 _ANY = 0
 
@@ -65,6 +68,20 @@ class _Prepared(NamedTuple):
     types: tuple[int, ...]
 
 
+class _Command(NamedTuple):
+    """What is told libpq.
+
+    Attributes:
+        send: tells it.
+        place: that of the statement it is for.
+        prepares: what the server knows when it has answered; None for what is run.
+    """
+
+    send: Callable[[], None]
+    place: int
+    prepares: tuple[str, _Prepared] | None
+
+
 class Pipeline:
     """The statements of one connection. For one thread at a time."""
 
@@ -88,26 +105,38 @@ class Pipeline:
         self.failed = None
         # Fails as psycopg does where the connection has been closed.
         self._connection._check_connection_ok()
-        commands: list[Callable[[], None]] = []
-        #: The statement that each command is for, and whether its answer is that of the statement.
-        meant: list[tuple[int, bool]] = []
-        known = dict(self._prepared)
+        commands: list[_Command] = []
+        new: dict[str, _Prepared] = {}
         for place, one in enumerate(sent):
-            made = self._commands(one, known)
-            commands += made
-            meant += [(place, command is made[-1]) for command in made]
-        answers = []
-        for (place, wanted), results in zip(meant, self._exchange(commands), strict=True):
-            self.failed = place
-            answer = self._answer(results)
-            if wanted:
-                answers.append(answer)
+            commands += self._commands(place, one, new)
+        try:
+            answers = self._answers(commands, self._exchange(commands))
+        except _UNKNOWN as error:
+            # Somebody has taken them away, or a table is another one. A new connection knows.
+            self._connection.close()
+            raise psycopg.OperationalError("the server has other statements by now") from error
         self.failed = None
-        self._prepared = known
         return answers
 
-    def _commands(self, sent: Sent, known: dict[str, _Prepared]) -> list[Callable[[], None]]:
-        """Give what is to be told libpq for a statement; `known` is to hold what it prepares."""
+    def _answers(
+        self, commands: Sequence[_Command], found: Sequence[Sequence[PGresult]]
+    ) -> list[Answer]:
+        """Read what commands gave, up to the first that has failed."""
+        answers = []
+        for command, results in zip(commands, found, strict=True):
+            self.failed = command.place
+            answer = self._answer(results)
+            if command.prepares is None:
+                answers.append(answer)
+            else:
+                sql, there = command.prepares
+                self._prepared[sql] = there
+        return answers
+
+    def _commands(
+        self, place: int, sent: Sent, new: dict[str, _Prepared]
+    ) -> Generator[_Command, None, None]:
+        """Give what is to be told libpq for a statement; `new` is to hold what it prepares."""
         sql, params, prepared = sent
         transformer, pgconn = self._transformer, self._connection.pgconn
         values = transformer.dump_sequence(params, [PyFormat.AUTO] * len(params))
@@ -116,20 +145,19 @@ class Pipeline:
             types, formats = (), None
         if not prepared:
             query = sql.encode()
-            return [partial(pgconn.send_query_params, query, values, types, formats, Format.BINARY)]
-        there = known.get(sql)
-        commands: list[Callable[[], None]] = []
+            sending = partial(pgconn.send_query_params, query, values, types, formats, _BINARY)
+            yield _Command(sending, place, None)
+            return
+        there = new.get(sql) or self._prepared.get(sql)
         if there is None or not _fit(types, there.types):
             self._names += 1
-            there = _Prepared(b"dialoguedb_%d" % self._names, _merged(types, there))
-            known[sql] = there
-            commands.append(partial(pgconn.send_prepare, there.name, sql.encode(), there.types))
-        commands.append(
-            partial(pgconn.send_query_prepared, there.name, values, formats, Format.BINARY)
-        )
-        return commands
+            there = new[sql] = _Prepared(b"dialoguedb_%d" % self._names, _merged(types, there))
+            preparing = partial(pgconn.send_prepare, there.name, sql.encode(), there.types)
+            yield _Command(preparing, place, (sql, there))
+        sending = partial(pgconn.send_query_prepared, there.name, values, formats, _BINARY)
+        yield _Command(sending, place, None)
 
-    def _exchange(self, commands: Sequence[Callable[[], None]]) -> list[list[PGresult]]:
+    def _exchange(self, commands: Sequence[_Command]) -> list[list[PGresult]]:
         """Send it all, and give the results of each command."""
         connection = self._connection
         pgconn = connection.pgconn
@@ -166,11 +194,11 @@ class Pipeline:
 
 
 def _conversation(
-    pgconn: PGconn, commands: Sequence[Callable[[], None]]
+    pgconn: PGconn, commands: Sequence[_Command]
 ) -> Generator[Any, Any, list[list[PGresult]]]:
     """Send commands, and wait until each of them has been answered."""
     for command in commands:  # libpq keeps what the network does not take yet
-        command()
+        command.send()
     pgconn.pipeline_sync()
     yield from generators.send(pgconn)
     results = []

@@ -3,7 +3,7 @@
 import bisect
 import itertools
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, TypeVar
 
 import psycopg
@@ -243,7 +243,15 @@ class Session:
         values = [params[name] for name in found.names]
         cursor: RawCursor[Row] = RawCursor(self.connection)
         size = _CHUNK if psycopg.capabilities.has_stream_chunked() else 1
-        yield from cursor.stream(found.sql, values, binary=True, size=size)
+        rows = cursor.stream(found.sql, values, binary=True, size=size)
+        assert isinstance(rows, Generator)
+        with closing(rows):
+            # One ahead: whoever takes the last row and stops there has not stopped early, which
+            # would cancel the statement.
+            ahead = next(rows, None)
+            while ahead is not None:
+                row, ahead = ahead, next(rows, None)
+                yield row
 
     # ── transactions ─────────────────────────────────────────────────────────────────────────
 

@@ -163,6 +163,7 @@ class PostgresStore:
         role = prepare(address, runtime)
         self.index = EntryIndex(Embedders(open_embedder))
         self.spaces: dict[Scope, int] = {}
+        self.writers: list[Writer] = []
         writers = max(1, min(_WRITERS, connections // 2))
         self._pool = Pool(address, role=role, size=max(1, connections - writers), wait_s=timeout_s)
         # What the replica is too slow for, the primary has time for in the same request.
@@ -174,7 +175,7 @@ class PostgresStore:
         self._closed = False
         self._owner = os.getpid()
         try:
-            self._writers = [
+            self.writers = [
                 Writer(number, _writing_pool(address, role, timeout_s), self)
                 for number in range(writers)
             ]
@@ -282,19 +283,19 @@ class PostgresStore:
         """
         if self._closed:
             raise ServiceUnavailable("The server is shutting down")
-        free = next((writer for writer in self._writers if not writer.held_up), None)
+        free = next((writer for writer in self.writers if not writer.held_up), None)
         if free is not None:
             free.take(jobs)
             return
         by_writer: dict[int, list[Job]] = {}
         for job in jobs:
-            by_writer.setdefault(hash(job.scope) % len(self._writers), []).append(job)
+            by_writer.setdefault(hash(job.scope) % len(self.writers), []).append(job)
         for number, its_own in by_writer.items():
-            self._writers[number].take(its_own)
+            self.writers[number].take(its_own)
 
     def position(self) -> str | None:
         """See `protocol.Store`."""
-        found = [writer.position for writer in self._writers if writer.position is not None]
+        found = [writer.position for writer in self.writers if writer.position is not None]
         return max(found, key=_place, default=None)
 
     def settle(self) -> None:
@@ -336,7 +337,7 @@ class PostgresStore:
         if self._closed:
             return
         self._closed = True
-        for writer in getattr(self, "_writers", ()):
+        for writer in self.writers:
             writer.close()
         self._pool.close()
         if self._replica is not None:

@@ -18,6 +18,8 @@ _FEW = 16
 #: Results of a search that are read at once, before they are asked for one by one.
 _AHEAD = 16
 
+#: How statements begin that tell how many rows they have changed.
+_PLAIN = ("INSERT", "UPDATE", "DELETE")
 #: A statement and its parameters.
 _Asked = tuple[str, frozenset[tuple[str, Param]]]
 
@@ -70,9 +72,14 @@ class PostgresTx(BoundTx):
             return super().all(statement, **params)
 
     def _rows(self, sql: str, params: Mapping[str, Param]) -> list[Row]:
-        self.wrote = self.wrote or not sql.startswith("SELECT")
         known = self._foreseen(sql, params)
-        return self._session.all(sql, params) if known is None else known
+        if known is not None:
+            return known
+        rows, count = self._session.changed(sql, params)
+        if not sql.startswith("SELECT"):
+            # One that is plain and has met no row has changed nothing.
+            self.wrote = self.wrote or count > 0 or not sql.startswith(_PLAIN)
+        return rows
 
     def foresee(self, asked: Sequence[tuple[str, dict[str, Param]]]) -> None:
         """See `protocol.ReadTx`."""

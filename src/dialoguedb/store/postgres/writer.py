@@ -15,6 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from copy import copy
 from functools import partial
 from itertools import chain
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dialoguedb.store")
 
+#: Failures by what is to be stored: they are those of one work, whosever statement meets them.
+_OF_ONE = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded)
 #: Works in one commit at most: bounds how long the first of them waits for the others.
 MAX_GROUP = 128
 #: A group that takes longer holds others up, seconds; most take a tenth of it.
@@ -120,11 +123,14 @@ class Writer:
 
     def __init__(self, number: int, pool: Pool, store: "PostgresStore") -> None:
         """Begin, without connecting."""
+        self._number = number
         self._pool = pool
         self._store = store
         self._waiting: deque[tuple[float, Sequence[Job]]] = deque()
         self._bell = Bell()
         self._closed = False
+        #: Whether it is about to see if others are held up.
+        self._watching = False
         #: Since when the group at hand has been carried out; None while there is none.
         self._since_s: float | None = None
         #: Where the log of writes ended after its last commit.
@@ -148,6 +154,14 @@ class Writer:
         """Have works run; returns at once."""
         self._waiting.append((monotonic_s(), jobs))
         self._bell.ring()
+        if self._since_s is not None:
+            for other in self._store.writers:
+                other.watch()
+
+    def watch(self) -> None:
+        """Have it see whether another one is held up, if it has nothing to do."""
+        if self._since_s is None and not self._watching:
+            self._bell.ring()
 
     def close(self) -> None:
         """Finish what has been given, then end; a database that says nothing is left."""
@@ -165,19 +179,41 @@ class Writer:
                 for jobs in self._parted(self._gathered()):
                     self._carry_out(jobs)
             self._since_s = None
+            self._relieve()
+            if self._waiting:
+                continue
             if self._closed:
                 return
             self._bell.wait()
+
+    def _relieve(self) -> None:
+        """Take over what has come to another writer before it was known to be held up."""
+        self._watching = True
+        while not self._waiting and not self._closed:
+            behind = [one for one in self._store.writers if one is not self and one._waiting]
+            if not behind:
+                break
+            late = next((one for one in behind if one.held_up), None)
+            if late is None:
+                time.sleep(_LONG_S)
+                continue
+            with suppress(IndexError):
+                while True:
+                    self._waiting.append(late._waiting.popleft())
+        self._watching = False
 
     def _gathered(self) -> Sequence[Job]:
         """Take what waits as one group; who has waited for too long has gone."""
         early_s = monotonic_s() - self._pool.wait_s
         together: list[Job] = []
         while self._waiting:
-            since_s, jobs = self._waiting[0]
+            try:
+                since_s, jobs = self._waiting.popleft()
+            except IndexError:
+                break  # another writer has taken it
             if together and len(together) + len(jobs) > MAX_GROUP:
+                self._waiting.appendleft((since_s, jobs))
                 break
-            self._waiting.popleft()
             if since_s < early_s:
                 _tell(jobs, [Outcome(job.token, None, copy(LATE)) for job in jobs])
             else:
@@ -185,12 +221,14 @@ class Writer:
         return together
 
     def _parted(self, jobs: Sequence[Job]) -> list[list[Job]]:
-        """Part what is for crowded spaces from the rest: nobody waits for others' turns."""
+        """Part what is for crowded spaces, or takes long, from the rest: nobody waits for it."""
         if self._crowded:
             now_s = monotonic_s()
             self._crowded = {one: end for one, end in self._crowded.items() if end > now_s}
         crowded = self._crowded
-        return _by(jobs, lambda job: job.scope if job.scope in crowded else _REST)
+        short = [job for job in jobs if not job.long]
+        parts = _by(short, lambda job: job.scope if job.scope in crowded else _REST)
+        return parts + [[job] for job in jobs if job.long]
 
     def _carry_out(self, jobs: Sequence[Job]) -> None:
         """Commit a group and tell its outcomes."""
@@ -237,6 +275,9 @@ class Writer:
                 if not one_space:
                     raise
             except psycopg.Error as error:
+                if len(jobs) > 1 and isinstance(error, _OF_ONE):
+                    held.session.undo()
+                    return False
                 if renewed or not is_gone(error) or isinstance(error, SilentError):
                     raise
                 renewed = True  # an old connection whose database was restarted
@@ -312,7 +353,7 @@ class Writer:
             if indexes is None:
                 raise ServiceUnavailable("The database has no search index; restart the server")
             session.confine([space_id for _, space_id, _ in noted], "")
-            self._store.index.write(session, indexes, noted)
+            self._store.index.write(session, indexes, noted, writer=self._number)
         self.position = _committed(session)
         for tx, outcome in works:
             if outcome.error is None:
@@ -370,11 +411,26 @@ def _side_by_side(jobs: Sequence[Job]) -> list[list[int]]:
     """
     if not all(isinstance(job.scope, Scope) for job in jobs):
         return [list(range(len(jobs)))]
-    whole = {job.scope for job in jobs if job.apart is None}
-    acts: dict[tuple[Reach, str | None], list[int]] = {}
+    whole = {job.scope for job in jobs if not job.apart}
+    #: The work that each one follows; itself where it is the first.
+    before = list(range(len(jobs)))
+    named: dict[tuple[Reach, str], int] = {}
     for place, job in enumerate(jobs):
-        acts.setdefault((job.scope, None if job.scope in whole else job.apart), []).append(place)
+        for name in ("",) if job.scope in whole else job.apart:
+            other = named.setdefault((job.scope, name), place)
+            one, other = sorted((_first(before, place), _first(before, other)))
+            before[other] = one
+    acts: dict[int, list[int]] = {}
+    for place in range(len(jobs)):
+        acts.setdefault(_first(before, place), []).append(place)
     return list(acts.values())
+
+
+def _first(before: Sequence[int], place: int) -> int:
+    """Give the first of the works that one must follow."""
+    while before[place] != place:
+        place = before[place]
+    return place
 
 
 def _committed(session: Session) -> str | None:

@@ -16,6 +16,8 @@ from context.talks import (
     check_anthropic,
     check_openai,
     message,
+    openai_call,
+    openai_result,
     turns_of,
 )
 from dialoguedb.context.assembly import (
@@ -108,6 +110,30 @@ def test_a_budget_that_holds_no_turn_is_refused() -> None:
     assert built(TALK, budget=needed).tokens <= needed
     with pytest.raises(TooSmall):
         built(TALK, budget=needed - 1)
+
+
+def test_what_can_never_fit_is_not_counted_to_its_end() -> None:
+    """A log of megabytes that somebody has pasted would cost seconds with each context."""
+
+    class Watched(Estimate):
+        seen = 0
+
+        def count(self, text: str) -> int:
+            self.seen += len(text)
+            return super().count(text)
+
+    log = "lorem ipsum " * 100_000
+    call = openai_call("a")
+    call["content"]["tool_calls"][0]["function"]["arguments"] = log
+    huge = [message("user", log), call, openai_result("a")]
+    turns = turns_of([*huge, message("assistant", "Read."), message("user", "And?")])
+    watched = Watched()
+    frame = framed(Asked(1000, 4, recalls=False), SYSTEM, turns, None, watched)
+    assert [one.group.turns[0].id for one in frame.window.groups] == ["m4", "m5"]
+    assert watched.seen < 1000
+    with pytest.raises(TooSmall) as refused:
+        framed(Asked(1000, 4, recalls=False), SYSTEM, turns[:1], None, watched)
+    assert refused.value.needed > TOKENS.count(log)  # which is said exactly
 
 
 def test_images_are_counted() -> None:

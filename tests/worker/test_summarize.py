@@ -3,6 +3,8 @@
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
 from typing import Any
 
 import msgspec
@@ -12,7 +14,8 @@ from dialoguedb.engine import projects
 from dialoguedb.models.summaries import Summary
 from dialoguedb.settings import Settings, SummaryTemplate
 from dialoguedb.store import jobs
-from dialoguedb.store.protocol import Store
+from dialoguedb.store.opening import open_store
+from dialoguedb.store.protocol import Store, WriteTx
 from dialoguedb.worker.kinds import kinds_of
 from dialoguedb.worker.summarize import ATTEMPTS
 from dialoguedb.worker.working import Worker
@@ -258,6 +261,35 @@ def test_what_was_deleted_before_it_was_made_is_not_in_it(store: Store, project:
     made = get(store, project)
     assert (made.status, made.stale, made.message_count) == ("completed", False, 2)
     assert "bent" not in str(made.content)
+
+
+def test_a_deletion_that_another_server_has_begun_is_waited_for(
+    store: Store, project: str, db: str
+) -> None:
+    """It cannot see the summary, and so not mark it; what it deletes must not be in it."""
+    say_texts(store, project, TEXTS)
+    listing = task_of(project, "messages.list", {"dialogueId": "d"})
+    gone = store.read(listing.scope, listing.work).items[1].id
+    deletion = task_of(project, "messages.delete", {"dialogueId": "d", "id": gone})
+    begun, asked = threading.Event(), threading.Event()
+
+    def slowly(tx: WriteTx) -> None:
+        deletion.work(tx)
+        begun.set()
+        asked.wait(5)  # a file has one writer: there the request waits instead
+
+    with closing(open_store(db)) as other, ThreadPoolExecutor(3) as crowd:
+        deleted = crowd.submit(other.write, deletion.scope, slowly)
+        assert begun.wait(15)
+        crowd.submit(ask, store, project).result(15)
+        made = crowd.submit(work, store)
+        wait([made], 1)  # without the lock it would be made by now
+        asked.set()
+        deleted.result(15)
+        made.result(15)
+    until(lambda: work(store) == 0 and get(store, project).status != "processing", "it is made")
+    summary = get(store, project)
+    assert summary.stale or "45 euros" not in str(summary.content)
 
 
 def test_a_long_dialogue_is_read_in_pages(store: Store, project: str) -> None:

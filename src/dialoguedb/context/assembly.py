@@ -120,11 +120,12 @@ def framed(
     prompt = tuple((turn, cost_of(turn, tokenizer)) for turn in system)
     left = asked.budget - formats.OPENING_TOKENS - sum(cost for _, cost in prompt)
     sized = [
-        Sized(group, tuple(cost_of(turn, tokenizer) for turn in group.turns))
+        Sized(group, tuple(cost_of(turn, tokenizer, most=asked.budget) for turn in group.turns))
         for group in grouped(newest)
     ]
     last = sized[-1].tokens if sized else 0
     if left < last:
+        last = sum(cost_of(turn, tokenizer) for turn in sized[-1].group.turns)
         raise TooSmall(asked.budget - left + last)
     noted = None
     if summary is not None:

@@ -17,20 +17,40 @@ IMAGE = 1600
 LOW_IMAGE = 85
 #: What frames a call or a result.
 _TOOL = 10
+#: No token of an encoding has more characters.
+_MOST_CHARACTERS = 128
 #: Roles that every provider knows.
 _KNOWN_ROLES = frozenset({"user", "assistant", "system", "developer", "tool"})
 
 
-def cost_of(turn: Turn, tokenizer: Tokenizer) -> int:
-    """Give the cost of a turn, in whichever format it is written."""
+def cost_of(turn: Turn, tokenizer: Tokenizer, *, most: int | None = None) -> int:
+    """Give the cost of a turn, in whichever format it is written.
+
+    Args:
+        turn: the turn.
+        tokenizer: counts.
+        most: what costs more need not be counted to its end, which takes seconds for megabytes: it
+            is enough that the cost is over this, too.
+    """
     cost = MESSAGE
     for part in turn.parts:
+        if most is not None and _length(part) > most * _MOST_CHARACTERS:
+            return most + 1
         cost += _cost(part, tokenizer)
     if turn.name:
         cost += 1 + tokenizer.count(turn.name)
     if turn.role not in _KNOWN_ROLES:
         cost += 2 + tokenizer.count(turn.role)
     return cost
+
+
+def _length(part: Part) -> int:
+    """Give the characters of the texts of a part that are counted."""
+    if isinstance(part, ToolResult):
+        return sum(map(_length, part.parts))
+    if isinstance(part, ToolCall):
+        return len(part.arguments)
+    return len(part.text) if isinstance(part, Text) else 0
 
 
 def _cost(part: Part, tokenizer: Tokenizer) -> int:

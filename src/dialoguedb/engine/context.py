@@ -128,7 +128,7 @@ def _newest(
         for row in rows:
             turn = _turn(row)
             turns += reversed(split(turn))
-            cost += cost_of(turn, tokenizer)
+            cost += cost_of(turn, tokenizer, most=asked.budget)
             covered += summary is not None and turn.place <= summary.place
         if not more:
             return turns[::-1]

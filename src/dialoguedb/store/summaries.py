@@ -259,6 +259,7 @@ def begin(tx: WriteTx, summary_id: str) -> tuple[StoredSummary, StoredSummary | 
     row = get(tx, summary_id)
     if row is None or row.status != PROCESSING:
         return None
+    tx.run("summaries_hold", dialogue_id=row.dialogue_id)
     found = base(tx, row)
     based_on = None if found is None else found.id
     if row.stale or row.based_on != based_on:

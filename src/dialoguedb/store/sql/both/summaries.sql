@@ -90,6 +90,12 @@ RETURNING space_id
 SELECT space_id FROM summaries
 WHERE space_id = :space AND dialogue_id = :dialogue_id AND stale = 0 LIMIT 1
 
+-- summaries_hold --
+-- Nothing changes. A deletion that another server has begun, and that does not see the summary,
+-- changes this row, too: one of the two waits, and then begins anew.
+UPDATE dialogues SET modified = modified WHERE space_id = :space AND id = :dialogue_id
+RETURNING space_id
+
 -- summaries_begin --
 -- What is read from now on is all that there is.
 UPDATE summaries SET stale = 0, based_on = :based_on

@@ -112,6 +112,13 @@ def test_a_budget_that_holds_no_turn_is_refused() -> None:
         built(TALK, budget=needed - 1)
 
 
+def test_a_budget_that_holds_no_system_prompt_is_refused() -> None:
+    """Also where nothing follows it."""
+    with pytest.raises(TooSmall) as refused:
+        built([], budget=1)
+    assert built([], budget=refused.value.needed).tokens <= refused.value.needed
+
+
 def test_what_can_never_fit_is_not_counted_to_its_end() -> None:
     """A log of megabytes that somebody has pasted would cost seconds with each context."""
 

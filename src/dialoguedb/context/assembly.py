@@ -125,7 +125,7 @@ def framed(
     ]
     last = sized[-1].tokens if sized else 0
     if left < last:
-        last = sum(cost_of(turn, tokenizer) for turn in sized[-1].group.turns)
+        last = sum(cost_of(turn, tokenizer) for one in sized[-1:] for turn in one.group.turns)
         raise TooSmall(asked.budget - left + last)
     noted = None
     if summary is not None:

@@ -153,8 +153,9 @@ class Writer:
     def take(self, jobs: Sequence[Job]) -> None:
         """Have works run; returns at once."""
         self._waiting.append((monotonic_s(), jobs))
+        busy = self._since_s is not None  # before the bell: it begins with these at once
         self._bell.ring()
-        if self._since_s is not None:
+        if busy:
             self._be_watched()
 
     def _be_watched(self) -> None:

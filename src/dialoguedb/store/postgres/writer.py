@@ -153,15 +153,18 @@ class Writer:
     def take(self, jobs: Sequence[Job]) -> None:
         """Have works run; returns at once."""
         self._waiting.append((monotonic_s(), jobs))
+        busy = self._since_s is not None  # before the bell: it begins with these at once
         self._bell.ring()
-        if self._since_s is not None:
-            for other in self._store.writers:
-                other.watch()
+        if busy:
+            self._be_watched()
 
-    def watch(self) -> None:
-        """Have it see whether another one is held up, if it has nothing to do."""
-        if self._since_s is None and not self._watching:
-            self._bell.ring()
+    def _be_watched(self) -> None:
+        """Have one that has nothing to do see whether this one is held up."""
+        others = self._store.writers
+        if not any(one._watching for one in others):
+            free = next((one for one in others if one._since_s is None), None)
+            if free is not None:
+                free._bell.ring()
 
     def close(self) -> None:
         """Finish what has been given, then end; a database that says nothing is left."""
@@ -175,10 +178,8 @@ class Writer:
     def _run(self) -> None:
         while True:
             while self._waiting:
-                self._since_s = monotonic_s()
                 for jobs in self._parted(self._gathered()):
                     self._carry_out(jobs)
-            self._since_s = None
             self._relieve()
             if self._waiting:
                 continue
@@ -232,6 +233,9 @@ class Writer:
 
     def _carry_out(self, jobs: Sequence[Job]) -> None:
         """Commit a group and tell its outcomes."""
+        self._since_s = monotonic_s()
+        if self._waiting:
+            self._be_watched()
         outcomes: list[Outcome] = []
         try:
             self._commit(jobs, outcomes)
@@ -243,6 +247,7 @@ class Writer:
         except BaseException as error:  # noqa: BLE001 - the writer thread must live on
             told = LOST if isinstance(error, _LostError) else translated(error)
             outcomes += [Outcome(job.token, None, copy(told)) for job in jobs[len(outcomes) :]]
+        self._since_s = None  # before: who is told sends the next work at once
         _tell(jobs, outcomes)
 
     def _commit(self, jobs: Sequence[Job], outcomes: list[Outcome]) -> None:

@@ -1,21 +1,26 @@
 """Reads in the event loop itself: nothing that waits there keeps the loop from others."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
 from typing import Any, NamedTuple
 
+import msgspec
 import psycopg
 import pytest
 import uvloop
 
 from databases import Cluster, frozen
-from dialoguedb.engine import Task, projects
+from dialoguedb.engine import Caller, Task, dialogues, messages, projects
 from dialoguedb.errors import ServiceUnavailable
+from dialoguedb.models.dialogues import CreateDialogue
+from dialoguedb.models.messages import ListMessages, NewMessage
 from dialoguedb.server.threaded import ThreadedCarrier
 from dialoguedb.store.opening import Service, open_store
 from dialoguedb.store.postgres.store import PostgresStore
+from dialoguedb.store.protocol import ReadTx
 from harness import Server
 
 TIMEOUT_S = 1.0
@@ -128,6 +133,31 @@ def test_a_read_that_is_broken_off_leaves_no_connection_behind(house: House, how
         places.give_back()
     assert all(session.usable for session in house.store._pool._free)
     house.store.read(None, projects.glance)
+
+
+def test_a_page_that_is_long_is_read_by_a_thread(house: House) -> None:
+    caller = Caller(project_id=projects.ensure_default(house.store)[0].id, request_id="")
+    content = msgspec.Raw(msgspec.json.encode("wheel " * 10_000))
+    said = [NewMessage(role="user", content=content)] * 20
+    made = dialogues.create(caller, CreateDialogue(id="d", messages=said))
+    house.store.write(made.scope, made.work)
+    read_by: list[str] = []
+
+    async def act(carrier: ThreadedCarrier) -> None:
+        await carrier.read(Task(None, projects.glance))
+        for limit in (2, 20):
+            task = messages.list_(caller, ListMessages(dialogue_id="d", limit=limit))
+
+            def noting(tx: ReadTx, work: Callable[[Any], Any] = task.work) -> Any:
+                page = work(tx)
+                read_by.append(threading.current_thread().name.rpartition("-")[0])
+                return page
+
+            page = await carrier.read(Task(task.scope, noting))
+            assert len(page.items) == limit
+
+    house.run(act)
+    assert read_by == ["", "dialoguedb-reader"]
 
 
 @pytest.fixture

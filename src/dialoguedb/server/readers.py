@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from greenlet import getcurrent, greenlet
 
 from dialoguedb.errors import DialogueDBError, ServiceUnavailable
-from dialoguedb.server.carrier import Question, settle
+from dialoguedb.server.carrier import INLINE_BYTES, Question, settle
 from dialoguedb.store.protocol import Outcome, Snapshot, Store, T
 
 #: Requests that share a snapshot at most: the last of them waits for all before.
@@ -140,7 +140,7 @@ class Readers:
         while self._come and self._lanes < MAX_LANES:
             taken, self._come = self._come[:MAX_SHARED], self._come[MAX_SHARED:]
             taken = [one for one in taken if not one.future.done()]  # else nobody waits any more
-            snapshot = self._store.snapshot_at_once(self._wait)
+            snapshot = self._store.snapshot_at_once(self._wait, most_bytes=INLINE_BYTES)
             if snapshot is None:
                 self._waiting.put(taken)
             else:

@@ -241,11 +241,12 @@ class Store(Protocol):
             most_bytes: a page that grows beyond this ends its read with `ReadTooLong`.
         """
 
-    def snapshot_at_once(self, wait: WaitFor) -> Snapshot | None:
+    def snapshot_at_once(self, wait: WaitFor, *, most_bytes: int) -> Snapshot | None:
         """Take a snapshot where nobody may wait; None if it cannot be had without.
 
         Args:
             wait: how its reads wait for the network.
+            most_bytes: as for `snapshot`.
         """
 
     def write(self, scope: Reach, work: WriteWork[T]) -> T:

@@ -247,7 +247,7 @@ class PostgresStore:
         """See `protocol.Store`."""
         return _Told(self._snapshot(most_bytes), self._pool)
 
-    def snapshot_at_once(self, wait: WaitFor) -> _Told | None:
+    def snapshot_at_once(self, wait: WaitFor, *, most_bytes: int) -> _Told | None:
         """See `protocol.Store`."""
         if self._closed or self._replica is not None:
             return None
@@ -255,7 +255,7 @@ class PostgresStore:
         if session is None:
             return None
         connection_of(session).waiting = wait
-        return _Told(_Snapshot(self, self._pool, session=session), self._pool)
+        return _Told(_Snapshot(self, self._pool, most_bytes, session), self._pool)
 
     def _snapshot(self, most_bytes: int | None) -> _Snapshot:
         if self._closed:

@@ -228,9 +228,9 @@ class SqliteStore:
                     self._begun, self._holder = begun, 0
             self._wake.put(None)
 
-    def snapshot_at_once(self, wait: WaitFor) -> _Snapshot:
+    def snapshot_at_once(self, wait: WaitFor, *, most_bytes: int) -> _Snapshot:
         """See `protocol.Store`: no statement waits."""
-        return self.snapshot()
+        return self.snapshot(most_bytes=most_bytes)
 
     def write(self, scope: Reach, work: WriteWork[T]) -> T:
         """See `protocol.Store`.

@@ -40,7 +40,7 @@ def test_a_new_database_is_well(address: str) -> None:
     assert wrong(address) == []
     told = "\n".join(one.what for one in examine(address))
     for part in (
-        "PostgreSQL 16", "extension vector 0.8", "schema 1", ROLE, "indexes are whole",
+        "PostgreSQL 16", "extension vector 0.8", "schema 2", ROLE, "indexes are whole",
         "row-level security is off", "search index 1, by static:", "vectors, 0% of them",
         "wait for their vectors", "no failed jobs", "no standby", "max_wal_size", "checksums",
     ):  # fmt: skip

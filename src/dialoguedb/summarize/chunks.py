@@ -5,7 +5,8 @@ from itertools import groupby
 from typing import Final
 
 from dialoguedb.summarize.lines import day_line, day_of, speaker_of
-from dialoguedb.summarize.protocol import Tokenizer, Turn, check
+from dialoguedb.summarize.protocol import Turn, check
+from dialoguedb.tokens import Tokenizer
 
 #: Tokens of the conversation in one request. With instructions and an answer it fits into 4,096,
 #: the least that models in use are served with.

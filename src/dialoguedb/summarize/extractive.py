@@ -17,8 +17,9 @@ from dialoguedb.summarize.lines import (
     speaker_of,
     tokens_of,
 )
-from dialoguedb.summarize.protocol import Result, Source, Tokenizer, Turn, Usage
+from dialoguedb.summarize.protocol import Result, Source, Turn, Usage
 from dialoguedb.summarize.salience import Sentence, terms_of, weigh
+from dialoguedb.tokens import Tokenizer
 
 PROVIDER: Final = "builtin"
 MODEL: Final = "extractive-1"

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from dialoguedb.summarize import sentences
-from dialoguedb.summarize.protocol import Tokenizer, Turn, check
+from dialoguedb.summarize.protocol import Turn, check
+from dialoguedb.tokens import Tokenizer
 
 #: A summary has a tenth of its source, within these bounds, unless it is told otherwise.
 SHARE: Final = 10

@@ -23,10 +23,10 @@ from dialoguedb.summarize.protocol import (
     Source,
     SummarizerRefused,
     SummarizerUnavailable,
-    Tokenizer,
     Usage,
     check,
 )
+from dialoguedb.tokens import Tokenizer
 
 if TYPE_CHECKING:
     from httpx2 import Request, Response

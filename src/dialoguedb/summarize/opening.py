@@ -7,7 +7,8 @@ from dialoguedb.errors import AdminError
 from dialoguedb.settings import Settings, SummaryTemplate
 from dialoguedb.summarize.extractive import PROVIDER as BUILTIN
 from dialoguedb.summarize.extractive import ExtractiveSummarizer
-from dialoguedb.summarize.protocol import Answers, Summarizer, Tokenizer
+from dialoguedb.summarize.protocol import Answers, Summarizer
+from dialoguedb.tokens import Tokenizer
 
 OPENAI: Final = "openai"
 

@@ -95,21 +95,6 @@ class Result(NamedTuple):
     usage: Usage
 
 
-class Tokenizer(Protocol):
-    """Counts tokens, exactly or by an estimate."""
-
-    @property
-    def name(self) -> str:
-        """Say which one this is."""
-
-    @property
-    def exact(self) -> bool:
-        """Say whether it counts as the model does."""
-
-    def count(self, text: str) -> int:
-        """Count the tokens of a text."""
-
-
 class Summarizer(Protocol):
     """Makes summaries. Can be called from several threads."""
 

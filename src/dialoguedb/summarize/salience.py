@@ -11,7 +11,8 @@ from dialoguedb.embed import Embedder
 from dialoguedb.search import analyser
 from dialoguedb.summarize import cues, sentences
 from dialoguedb.summarize.lines import speaker_of
-from dialoguedb.summarize.protocol import Tokenizer, Turn, check
+from dialoguedb.summarize.protocol import Turn, check
+from dialoguedb.tokens import Tokenizer
 
 #: Sentences that are worked on between two questions whether to go on: some 10 ms.
 _STEP: Final = 256

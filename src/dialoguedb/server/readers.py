@@ -140,6 +140,8 @@ class Readers:
         while self._come and self._lanes < MAX_LANES:
             taken, self._come = self._come[:MAX_SHARED], self._come[MAX_SHARED:]
             taken = [one for one in taken if not one.future.done()]  # else nobody waits any more
+            if not taken:
+                continue
             snapshot = self._store.snapshot_at_once(self._wait, most_bytes=INLINE_BYTES)
             if snapshot is None:
                 self._waiting.put(taken)

@@ -212,6 +212,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with place.client() as db:
         dialogue = db.create_dialogue(id="repair-204", message={"role": "user", "content": "a"})
         dialogue.save_message(role="user", content="b", id="m-1")
+        dialogue.summarize(id="repair-204-first-week")
         db.create_memory("et", id="u9-language")
     place.json("project", "create", "shop")
     place.json("export", "chat.ndjson")

@@ -210,7 +210,11 @@ def summarize(
     data.show(summary.to_dict())
 
 
-app.command("compact")(summarize)
+app.command(
+    "compact",
+    help="Summarize a dialogue: `dialogue summarize` by its other name.\n\n"
+    "Example: `dialoguedb dialogue compact repair-204`",
+)(summarize)
 
 
 @app.command()

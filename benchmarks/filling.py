@@ -38,6 +38,8 @@ PROCESSES = 2
 BEGAN_MS, STEP_MS = 1_770_000_000_000, 1_000
 #: Rows that figures of one space are spread over are written by servers; here there is one.
 SLOT = 0
+#: Memory that making an index may take: a graph that no longer fits is made on disk, far slower.
+_LEAST_MEMORY_KB, _GRAPH_KB = 256 * 1024, 4
 #: The indexes that are made at the end.
 LATE = ("entries_by_token", "messages_by_id", "vectors_beside")
 _HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -80,7 +82,8 @@ def fill(address: str, messages: int, *, processes: int = PROCESSES) -> Filled:
         late = _dropped(connection, [*LATE, f"vectors_graph_{generation.number}"])
         where = _Where(address, project.id, generation)
         _all(where, spaces, processes)
-        connection.execute("SET maintenance_work_mem = '2GB'")
+        memory_kb = max(_LEAST_MEMORY_KB, messages * _GRAPH_KB)
+        connection.execute(f"SET maintenance_work_mem = {memory_kb}".encode())
         connection.execute("SET max_parallel_maintenance_workers = 2")
         bar, task = progress_of("making indexes", len(late))
         with bar:

@@ -1,5 +1,6 @@
 """`X-DialogueDB-Position`: reads of a replica that hold what the reader has written."""
 
+import asyncio
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -8,7 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
+import dialoguedb
 from databases import Cluster
+from dialoguedb import AsyncDialogueDB, DialogueDB
 from dialoguedb.contract import OPERATIONS
 from harness import Server, new_project
 
@@ -171,6 +174,45 @@ def test_keys_are_those_of_the_primary(behind: Server) -> None:
     """A key that the replica has not seen yet opens at once; so a revoked one opens nothing."""
     with behind.client(new_project(behind.db).key) as client:
         assert client.get("/memory").status_code == 200
+
+
+# ── the clients for Python ───────────────────────────────────────────────────────────────────
+
+
+def test_a_client_reads_what_it_has_written(behind: Server) -> None:
+    """It keeps the newest position of its writes; another client has none of them."""
+    with DialogueDB(behind.key, behind.url) as db, DialogueDB(behind.key, behind.url) as other:
+        for name in ("client-1", "client-2"):
+            db.create_memory("mine", id=name)
+            assert db.get_memory(name) is not None
+            assert other.get_memory(name) is None
+        assert {"client-1", "client-2"} <= {one.id for one in db.list_memories().items}
+
+
+def test_an_asynchronous_client_reads_what_it_has_written(behind: Server) -> None:
+    """As the other one does, also with many writes at once."""
+    names = [f"async-{number}" for number in range(8)]
+
+    async def written_and_read() -> list[bool]:
+        async with AsyncDialogueDB(behind.key, behind.url) as db:
+            await asyncio.gather(*(db.create_memory("mine", id=name) for name in names))
+            return [await db.get_memory(name) is not None for name in names]
+
+    assert all(asyncio.run(written_and_read()))
+
+
+def test_a_client_in_process_reads_what_it_has_written(
+    behind: Server, pair: tuple[Cluster, Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own writes are the ones that it must see."""
+    name = str(behind.db).rpartition("/")[2]
+    monkeypatch.setenv("DIALOGUEDB_REPLICA", pair[1].address(name))
+    with dialoguedb.open(str(behind.db)) as db:
+        db.create_memory("mine", id="inside")
+        assert db.get_memory("inside") is not None
+
+
+# ── without the replica ──────────────────────────────────────────────────────────────────────
 
 
 def test_a_replica_that_is_away_costs_no_read_of_ones_own_writes(

@@ -12,6 +12,7 @@ import httpx
 
 from dialoguedb import __version__
 from dialoguedb.errors import ClientClosed, ConnectionFailed, InvalidParameter, TimedOut
+from dialoguedb.models import positions
 from dialoguedb.runtime import monotonic_s
 from dialoguedb.sdk.answers import reply_of
 from dialoguedb.sdk.calls import Call, Reply
@@ -101,6 +102,30 @@ def _hurry(client: httpx.Client, left_s: Callable[[], float]) -> httpx.Client:
     return client
 
 
+class _Written:
+    """How far reads must see: the newest position that answers to this client's writes named.
+
+    So what has been written is read also where reads go to a standby that lags behind.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._newest: str | None = None
+
+    def note(self, answered: httpx.Headers) -> None:
+        """Keep what the answer to a write says."""
+        position = answered.get(positions.HEADER)
+        if position is not None and positions.is_position(position):
+            with self._lock:
+                self._newest = positions.newest(self._newest, position)
+
+    def headers(self, call: Call) -> dict[str, str]:
+        """Give what a call is to say of it."""
+        if call.operation.writes or self._newest is None:
+            return {}
+        return {positions.HEADER: self._newest}
+
+
 def _headers(call: Call) -> dict[str, str]:
     headers = {}
     if call.body:
@@ -112,13 +137,15 @@ def _headers(call: Call) -> dict[str, str]:
     return headers
 
 
-def _request(client: httpx.Client | httpx.AsyncClient, call: Call) -> httpx.Request:
+def _request(
+    client: httpx.Client | httpx.AsyncClient, call: Call, written: _Written
+) -> httpx.Request:
     return client.build_request(
         call.operation.route.method,
         call.url(),
         params=call.query or None,
         content=call.body or None,
-        headers=_headers(call),
+        headers=_headers(call) | written.headers(call),
     )
 
 
@@ -140,6 +167,7 @@ class HttpTransport:
 
     def __init__(self, settings: ClientSettings) -> None:
         self._settings = settings
+        self._written = _Written()
         self._lock = Lock()
         self._deadlines = local()
         self._client: httpx.Client | None = None
@@ -156,13 +184,14 @@ class HttpTransport:
         self._deadlines.at_s = monotonic_s() + _timeout_s(self._settings)
         try:
             client = self._opened()
-            response = client.send(_request(client, call))
+            response = client.send(_request(client, call, self._written))
         except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
             raise _failure(error, self._settings) from error
         except RuntimeError as error:  # httpx says so of a client that has just been closed
             if self._closed:
                 raise ClientClosed from error
             raise
+        self._written.note(response.headers)
         return reply_of(call, response.status_code, response.headers, response.content)
 
     def _left_s(self) -> float:
@@ -197,6 +226,7 @@ class AsyncHttpTransport:
 
     def __init__(self, settings: ClientSettings) -> None:
         self._settings = settings
+        self._written = _Written()
         self._lock = Lock()
         self._clients: dict[asyncio.AbstractEventLoop, httpx.AsyncClient] = {}
         self._owner = os.getpid()
@@ -207,13 +237,14 @@ class AsyncHttpTransport:
         try:
             client = self._opened()
             async with asyncio.timeout(_timeout_s(self._settings)):
-                response = await client.send(_request(client, call))
+                response = await client.send(_request(client, call, self._written))
         except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
             raise _failure(error, self._settings) from error
         except RuntimeError as error:  # httpx says so of a client that has just been closed
             if self._closed:
                 raise ClientClosed from error
             raise
+        self._written.note(response.headers)
         return reply_of(call, response.status_code, response.headers, response.content)
 
     def _opened(self) -> httpx.AsyncClient:

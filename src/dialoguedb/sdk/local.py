@@ -14,6 +14,7 @@ from dialoguedb import engine
 from dialoguedb.contract import OPERATIONS
 from dialoguedb.engine import Caller, Handler, Replayed, Task, projects
 from dialoguedb.errors import AdminError, ClientClosed, DialogueDBError, InternalError, Unauthorized
+from dialoguedb.models import positions
 from dialoguedb.runtime import Runtime
 from dialoguedb.sdk.calls import Call, Reply, Response
 from dialoguedb.settings import LocalSettings, load
@@ -119,8 +120,10 @@ class LocalTransport:
         request_id = house.runtime.uuid()
         try:
             task = _task(house, call, request_id)
-            run = house.store.write if call.operation.writes else house.store.read
-            result = run(task.scope, task.work)
+            if call.operation.writes:
+                result = house.store.write(task.scope, task.work)
+            else:  # also from a standby what this client has written can be read
+                result = house.store.read(task.scope, task.work, after=house.store.position())
         except Exception as error:  # noqa: BLE001 - the edge: it is told as a server would
             told = _told(error, request_id)
             raise told from told.__cause__
@@ -220,7 +223,7 @@ def _reply(house: _House, call: Call, request_id: str, result: Any) -> Reply:
     headers = {"x-request-id": request_id}
     position = house.store.position() if call.operation.writes else None
     if position is not None:
-        headers["x-dialoguedb-position"] = position
+        headers[positions.HEADER.lower()] = position
     if type(result) is Replayed:
         result = result.answer
         headers["idempotent-replayed"] = "true"

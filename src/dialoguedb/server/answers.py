@@ -6,7 +6,9 @@ import msgspec
 from msgspec import Struct
 
 from dialoguedb.errors import Detail, DialogueDBError, ServiceUnavailable
+from dialoguedb.models import positions
 
+_POSITION = positions.HEADER.lower().encode()
 JSON = b"application/json; charset=utf-8"
 #: What is unavailable may be back soon: a database that is started again takes about as long.
 _RETRY_AFTER_S = 1
@@ -82,5 +84,5 @@ def of_result(
     if replayed:
         headers.append((b"idempotent-replayed", b"true"))
     if position is not None:
-        headers.append((b"x-dialoguedb-position", position.encode()))
+        headers.append((_POSITION, position.encode()))
     return Answer(status, encode(getattr(result, field) if field else result), headers=headers)

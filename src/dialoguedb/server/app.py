@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from dialoguedb.models import positions
 from dialoguedb.runtime import Runtime
 from dialoguedb.server.board import Board
 from dialoguedb.server.carrier import Carrier, InlineCarrier
@@ -24,7 +25,7 @@ from dialoguedb.store.protocol import Store
 _SHOWN_HEADERS = (
     "X-Request-Id",
     "ETag",
-    "X-DialogueDB-Position",
+    positions.HEADER,
     "Idempotent-Replayed",
     "Retry-After",
     "X-RateLimit-Limit",
@@ -122,7 +123,7 @@ def make_app(
             "Content-Type",
             "If-Match",
             "Idempotency-Key",
-            "X-DialogueDB-Position",
+            positions.HEADER,
         ),
         expose_headers=_SHOWN_HEADERS,
         max_age=600,

@@ -9,6 +9,7 @@ import msgspec
 from dialoguedb import __version__
 from dialoguedb.contract import COMMON_ERRORS, OPERATIONS
 from dialoguedb.errors import DialogueDBError
+from dialoguedb.models import positions
 from dialoguedb.models.fields import Tags
 from dialoguedb.operation import Operation, Route
 from dialoguedb.server.answers import ErrorEnvelope
@@ -29,8 +30,6 @@ _TITLES = {
     "service": "Service",
 }
 Schema = dict[str, Any]
-_POSITION = "X-DialogueDB-Position"
-_POSITION_FORM = "^[0-9A-F]{1,8}/[0-9A-F]{1,8}$"
 
 
 @cache
@@ -197,10 +196,10 @@ def _parameters(
 
 def _position_parameter() -> Schema:
     return _header_parameter(
-        _POSITION,
-        f"The {_POSITION} of the answer to a write: what is read holds that write, also where "
-        "reads go to a replica.",
-        {"type": "string", "pattern": _POSITION_FORM},
+        positions.HEADER,
+        f"The {positions.HEADER} of the answer to a write: what is read holds that write, also "
+        "where reads go to a replica.",
+        {"type": "string", "pattern": positions.FORM},
         "0/16B3740",
     )
 
@@ -307,10 +306,10 @@ def _good(operation: Operation, schemas: dict[str, Schema]) -> Schema:
             "schema": {"type": "string"},
         }
     if operation.writes:
-        headers[_POSITION] = {
+        headers[positions.HEADER] = {
             "description": "A position that holds the write: send it with reads that must see it. "
             "Only PostgreSQL has one.",
-            "schema": {"type": "string", "pattern": _POSITION_FORM},
+            "schema": {"type": "string", "pattern": positions.FORM},
         }
     if isinstance(operation.response, str):
         schema: Schema = {"type": "object" if "json" in operation.response else "string"}

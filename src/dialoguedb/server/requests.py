@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from dialoguedb.errors import InvalidParameter, PayloadTooLarge
+from dialoguedb.models import positions
 from dialoguedb.models.limits import MAX_BODY_BYTES
 
 Scope = MutableMapping[str, Any]
@@ -13,7 +14,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 _KEY = re.compile(rb"[\x20-\x7e]{1,255}")
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
-_POSITION = re.compile(rb"[0-9A-F]{1,8}/[0-9A-F]{1,8}")
+_POSITION = positions.HEADER.lower().encode()
 _TAG = re.compile(r'\s*(W/)?"([^"]*)"\s*')
 
 
@@ -106,15 +107,16 @@ def position_of(headers: Mapping[bytes, bytes]) -> str | None:
     Raises:
         InvalidParameter: no answer ever had such a one.
     """
-    position = headers.get(b"x-dialoguedb-position")
-    if position is None:
+    given = headers.get(_POSITION)
+    if given is None:
         return None
-    if not _POSITION.fullmatch(position):
+    position = given.decode("latin-1")
+    if not positions.is_position(position):
         raise InvalidParameter(
-            "Invalid X-DialogueDB-Position: use that of an answer, such as 0/16B3740",
-            field="X-DialogueDB-Position",
+            f"Invalid {positions.HEADER}: use that of an answer, such as 0/16B3740",
+            field=positions.HEADER,
         )
-    return position.decode("ascii")
+    return position
 
 
 def if_match_of(headers: Mapping[bytes, bytes]) -> frozenset[int] | None:

@@ -14,6 +14,7 @@ import psycopg
 
 from dialoguedb.embed import open_embedder
 from dialoguedb.errors import ServiceUnavailable, StoreError
+from dialoguedb.models.positions import newest
 from dialoguedb.runtime import Runtime
 from dialoguedb.store.embedders import Embedders, OpenEmbedder
 from dialoguedb.store.postgres.failing import SilentError, is_gone, translated, unopened
@@ -295,8 +296,7 @@ class PostgresStore:
 
     def position(self) -> str | None:
         """See `protocol.Store`."""
-        found = [writer.position for writer in self.writers if writer.position is not None]
-        return max(found, key=_place, default=None)
+        return newest(*(writer.position for writer in self.writers))
 
     def settle(self) -> None:
         """See `protocol.Store`."""
@@ -347,9 +347,3 @@ class PostgresStore:
 def _writing_pool(address: Address, role: str, timeout_s: float) -> Pool:
     """Make the pool of a writer: what it holds while it says nothing, others wait for."""
     return Pool(address, role=role, size=1, wait_s=timeout_s, idle_s=2 * timeout_s)
-
-
-def _place(position: str) -> tuple[int, int]:
-    """Order positions: two hexadecimal numbers."""
-    high, low = position.split("/")
-    return int(high, 16), int(low, 16)

@@ -176,6 +176,19 @@ def test_a_long_conversation_is_summarised_in_pieces(server: LLMServer, connect:
     assert result.usage == Usage(100 * calls, 20 * calls, 120 * calls, calls)
 
 
+def test_four_summaries_of_pieces_are_a_piece_again(server: LLMServer, connect: Open) -> None:
+    """Also where each is as long as it may be: more would be another round of requests."""
+    turns = long_talk(4)
+    pieces = connect().summarize(Source(turns), always).chunks
+    assert pieces == 4
+    server.requests.clear()
+    server.next(*[answered("a" * n + " Aye." * 2000) for n in range(1, 1 + pieces)])
+    connect().summarize(Source(turns), always)
+    assert len(server.requests) == pieces + 1
+    notes = [line for line in server.requests[-1].text.split("\n") if "Aye." in line]
+    assert min(map(COUNT, notes)) > 620
+
+
 def test_one_turn_that_is_too_long_is_cut_for_the_requests(
     server: LLMServer, connect: Open
 ) -> None:

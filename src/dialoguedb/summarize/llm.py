@@ -35,8 +35,9 @@ Hooks = Mapping[str, list[Callable[..., None]]]
 
 PROVIDER: Final = "openai"
 DEFAULT_URL: Final = "https://api.openai.com/v1"
-#: A summary of a piece has at most so much of it: four of them are a piece again.
-_PIECE_TOKENS: Final = chunks.CHUNK_TOKENS // 4
+#: A summary of a piece has at most so much of it: four of them, with their line breaks, are a piece
+#: again.
+_PIECE_TOKENS: Final = chunks.CHUNK_TOKENS // 4 - 1
 #: Of an earlier summary, the model is shown so much: its end.
 _EARLIER_TOKENS: Final = chunks.CHUNK_TOKENS // 4
 _MAX_ANSWER_BYTES: Final = 4 << 20

@@ -129,10 +129,9 @@ def recall_note(found: Iterable[Found], budget: int, tokenizer: Tokenizer) -> No
 
 def _note(kept: Sequence[tuple[Found, str, int]], around: int) -> Note:
     """Set the lines in order: memories as they were found, messages by date under it."""
-    ordered = sorted(kept, key=lambda one: (one[0].reason != "memory", one[0].place))
-    ordered = [one for one in kept if one[0].reason == "memory"] + [
-        one for one in ordered if one[0].reason != "memory"
-    ]
+    ordered = [one for one in kept if one[0].reason == "memory"]
+    said = [one for one in kept if one[0].reason != "memory"]
+    ordered += sorted(said, key=lambda one: one[0].place)
     lines = [RECALL_HEAD]
     for date, day in groupby(ordered, key=lambda one: _date(one[0])):
         lines += [date] if date else []

@@ -98,11 +98,6 @@ class StoredSummary(NamedTuple):
         """What it took."""
         return Counts() if self.counts is None else _counts(self.counts)
 
-    @property
-    def content_token_count(self) -> int:
-        """The tokens of its content."""
-        return self.told.content_token_count
-
 
 class Outcome(NamedTuple):
     """How the making of a summary has ended.

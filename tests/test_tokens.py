@@ -5,6 +5,7 @@ encodings, so that no test needs that data. Where it is on the disk, the counts 
 """
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +55,30 @@ def test_a_text_is_estimated_by_its_parts(one: str, other: str) -> None:
 
 
 def test_a_long_text_is_counted_like_a_short_one() -> None:
-    """Counts of short texts are remembered, those of long ones are not."""
     line = "one more line of a log\n"
     tokenizer = Estimate()
     assert tokenizer.count(line * 1000) == 1000 * tokenizer.count(line)
+
+
+def test_a_count_is_remembered_and_the_text_is_not() -> None:
+    """Texts of all users would stay in memory as long as the process lives."""
+    tokenizer = Estimate()
+    tracemalloc.start()
+    try:
+        counts = [tokenizer.count(f"{n} " * 200) for n in range(10_000, 13_000)]
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 1_000_000  # of 3.6 MB
+    assert counts == [tokenizer.count(f"{n} " * 200) for n in range(10_000, 13_000)]
+
+
+def test_counts_stay_right_where_there_are_too_many_to_remember() -> None:
+    tokenizer = Estimate()
+    for _ in range(2):
+        assert all(tokenizer.count(" a" * (n % 7)) == n % 7 for n in range(1_000))
+        for n in range(60_000):
+            tokenizer.count(str(n))
 
 
 @pytest.mark.parametrize("run", [" ", "\t", "\n", " \n", "\r\n", "\u00a0", "\u3000", " \t"])

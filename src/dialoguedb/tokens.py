@@ -7,7 +7,8 @@ kept is read and checked here, and the encoding is made of it.
 import base64
 import hashlib
 import re
-from functools import cache, lru_cache
+from collections.abc import Callable
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -17,10 +18,9 @@ from dialoguedb.settings import tiktoken_folder
 if TYPE_CHECKING:
     import tiktoken
 
-#: Texts whose counts are remembered: the turns of a dialogue are counted again with every turn.
+#: Texts whose counts are remembered at most: the turns of a dialogue are counted again with every
+#: turn.
 _REMEMBERED = 50_000
-#: Longer ones are not remembered, so that memory stays bounded.
-_MAX_REMEMBERED_CHARACTERS = 2_000
 
 
 class Tokenizer(Protocol):
@@ -89,6 +89,31 @@ _SIGNS = re.compile(r"[\u2190-\u2bff]")
 _ASTRAL = re.compile(r"[\U00010000-\U0010ffff]")
 
 
+class _Counts:
+    """Counts, remembered under hashes of the texts: what people have written is not kept here.
+
+    A hash has 64 bits and a key of the process: that two of these texts share one is less likely
+    than 1 in 10,000,000,000. Counts that were not asked for lately go, half of them at a time.
+    """
+
+    def __init__(self, count: Callable[[str], int]) -> None:
+        self._count = count
+        self._newer: dict[int, int] = {}
+        self._older: dict[int, int] = {}
+
+    def __call__(self, text: str) -> int:
+        key = hash(text)
+        found = self._newer.get(key)
+        if found is None:
+            found = self._older.get(key)
+            if found is None:
+                found = self._count(text)
+            if len(self._newer) >= _REMEMBERED // 2:
+                self._older, self._newer = self._newer, {}
+            self._newer[key] = found
+        return found
+
+
 class Estimate:
     """An estimate by the pieces of a text, without any data.
 
@@ -100,12 +125,11 @@ class Estimate:
     exact = False
 
     def __init__(self) -> None:
-        self._remembered = lru_cache(_REMEMBERED)(_estimated)
+        self._remembered = _Counts(_estimated)
 
     def count(self, text: str) -> int:
         """See `Tokenizer`."""
-        short = len(text) <= _MAX_REMEMBERED_CHARACTERS
-        return self._remembered(text) if short else _estimated(text)
+        return self._remembered(text)
 
 
 def _estimated(text: str) -> int:
@@ -124,12 +148,11 @@ class Tiktoken:
     def __init__(self, encoding: "tiktoken.Encoding") -> None:
         self.name = f"tiktoken:{encoding.name}"
         self._encoding = encoding
-        self._remembered = lru_cache(_REMEMBERED)(self._counted)
+        self._remembered = _Counts(self._counted)
 
     def count(self, text: str) -> int:
         """See `Tokenizer`. What looks like a special token is counted as the text that it is."""
-        short = len(text) <= _MAX_REMEMBERED_CHARACTERS
-        return self._remembered(text) if short else self._counted(text)
+        return self._remembered(text)
 
     def _counted(self, text: str) -> int:
         return len(self._encoding.encode_ordinary(text))

@@ -1,7 +1,5 @@
 """Statements that travel together: prepared once, answered in order, and failing as one."""
 
-import select
-import time
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -12,7 +10,6 @@ from databases import Cluster
 from dialoguedb.store.postgres.failing import is_gone
 from dialoguedb.store.postgres.pipeline import Pipeline, Sent
 from dialoguedb.store.postgres.pool import Address, Connection, connect
-from dialoguedb.store.postgres.session import BEGIN_READ, Session
 
 _NAMES = "SELECT statement, custom_plans + generic_plans FROM pg_prepared_statements"
 
@@ -86,30 +83,6 @@ def test_a_server_that_ends_the_connection_is_told_as_gone(connection: Connectio
     assert connection.closed
 
 
-def test_after_a_stream_rows_come_together_again(connection: Connection) -> None:
-    session = Session(connection)
-    numbers = "SELECT generate_series(1, :last)"
-    for wanted in (3, 40):
-        session.begin(BEGIN_READ)
-        stream = session.stream(numbers, {"last": 40}, many=True)
-        assert [next(stream)[0] for _ in range(wanted)] == list(range(1, wanted + 1))
-        stream.close()
-        assert len(session.all(numbers, {"last": 7})) == 7
-        session.undo()
-
-
-def test_rows_that_all_come_are_not_cancelled(connection: Connection) -> None:
-    """Whoever takes the last of them may stop there: a cancel would meet what comes next."""
-    session = Session(connection)
-    cancelled = []
-    connection._try_cancel = lambda **_: cancelled.append(1)  # type: ignore[method-assign]
-    for last in (17, 32, 33, 40):
-        stream = session.stream("SELECT generate_series(1, :last)", {"last": last}, many=True)
-        assert [next(stream)[0] for _ in range(last)] == list(range(1, last + 1))
-        stream.close()
-    assert cancelled == []
-
-
 def test_what_a_failure_leaves_prepared_is_known(connection: Connection) -> None:
     pipeline = Pipeline(connection)
     for _ in range(5):
@@ -145,26 +118,3 @@ def test_statements_that_the_server_knows_no_more_end_the_connection(
         pipeline.run([reading])
     assert is_gone(caught.value)
     assert connection.closed
-
-
-def test_where_nobody_may_wait_a_cancel_does_not_either(connection: Connection) -> None:
-    waits: list[int] = []
-
-    def wait(fd: int, wanted: int, timeout_s: float) -> int:
-        waits.append(fd)
-        read, write, _ = select.select([fd] * (wanted & 1), [fd] * (wanted >> 1), [], timeout_s)
-        return bool(read) | bool(write) << 1
-
-    session = Session(connection)
-    connection.waiting = wait
-    session.begin(BEGIN_READ)
-    numbers = "SELECT pg_sleep(n / 1000), n FROM generate_series(1, :last) AS s (n)"
-    stream = session.stream(numbers, {"last": 1_000_000}, many=True)
-    next(stream)
-    began = time.monotonic()
-    stream.close()
-    assert time.monotonic() - began < 1
-    assert len(set(waits)) > 1  # also for the connection that has carried the cancel
-    session.undo()
-    assert session.usable
-    assert session.all("SELECT CAST(:n AS bigint)", {"n": 7}) == [(7,)]

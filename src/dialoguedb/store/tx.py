@@ -3,7 +3,7 @@
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import ClassVar, Self
+from typing import ClassVar, NamedTuple, Self
 
 from dialoguedb.errors import Unauthorized
 from dialoguedb.models.limits import MAX_PAGE_BYTES
@@ -28,6 +28,20 @@ log = logging.getLogger("dialoguedb.store")
 NO_SPACE = 0
 #: Spaces whose numbers are remembered; then all are forgotten.
 MAX_SPACES = 100_000
+
+
+class Bounds(NamedTuple):
+    """How much of a statement's rows is taken: what passes a bound tells that there is more.
+
+    Attributes:
+        limit: rows at most.
+        texts: the two columns that can be long.
+        most_bytes: what these may have in all; the first row is taken whatever it has.
+    """
+
+    limit: int
+    texts: tuple[int, int]
+    most_bytes: int
 
 
 class BoundTx(ABC):
@@ -72,9 +86,15 @@ class BoundTx(ABC):
 
     @abstractmethod
     def _stream(
-        self, sql: str, params: Mapping[str, Param], *, limit: int
+        self, sql: str, params: Mapping[str, Param], bounds: Bounds
     ) -> Generator[Row, None, None]:
-        """Run a statement and give its rows one by one, `limit` at most; it is closed early."""
+        """Run a statement that binds `:limit` and give its rows one by one; it is closed early.
+
+        Args:
+            sql: the statement.
+            params: its parameters.
+            bounds: what will be taken of the rows; those behind need not come.
+        """
 
     @abstractmethod
     def run(self, statement: str, **params: Param) -> int:
@@ -175,7 +195,7 @@ class BoundTx(ABC):
         page: list[Row] = []
         size = 0
         params["limit"] = limit + 1
-        rows = self._stream(named.sql, params, limit=limit + 1)
+        rows = self._stream(named.sql, params, Bounds(limit, texts, most))
         try:
             for row in rows:
                 if row[0] != space:

@@ -20,7 +20,6 @@ from psycopg.pq.abc import PGconn, PGresult
 from dialoguedb.store.protocol import Row
 
 _FAILED = (ExecStatus.FATAL_ERROR, ExecStatus.BAD_RESPONSE)
-_ROWS = (ExecStatus.TUPLES_OK, ExecStatus.SINGLE_TUPLE, ExecStatus.TUPLES_CHUNK)
 #: A statement that has been prepared is there no more, or would give rows of other types.
 _UNKNOWN = (psycopg.errors.InvalidSqlStatementName, psycopg.errors.FeatureNotSupported)
 _BINARY = Format.BINARY
@@ -172,25 +171,22 @@ class Pipeline:
         return results
 
     def _answer(self, results: Sequence[PGresult]) -> Answer:
-        """Read what a command gave: one result, or its rows one by one.
-
-        libpq goes on to give rows one by one after a stream on this connection.
+        """Read what a command gave.
 
         Raises:
             psycopg.Error: it is that of a failure, or there is none: the connection is lost.
         """
         if not results:
             raise psycopg.OperationalError("the connection was lost before the answer came")
+        result = results[-1]
+        if result.status in _FAILED:
+            raise psycopg.errors.error_from_result(result, self._transformer.encoding)
         rows: list[Row] = []
-        for result in results:
-            status = result.status
-            if status in _FAILED:
-                raise psycopg.errors.error_from_result(result, self._transformer.encoding)
-            if status in _ROWS:
-                self._transformer.set_pgresult(result)
-                rows += self._transformer.load_rows(0, result.ntuples, tuple)
-        said = results[-1].command_status
-        return Answer(rows, results[-1].command_tuples or 0, said.decode() if said else "")
+        if result.status == ExecStatus.TUPLES_OK:
+            self._transformer.set_pgresult(result)
+            rows = self._transformer.load_rows(0, result.ntuples, tuple)
+        said = result.command_status
+        return Answer(rows, result.command_tuples or 0, said.decode() if said else "")
 
 
 def _conversation(

@@ -22,8 +22,6 @@ SCHEMES = ("postgresql://", "postgres://")
 SCHEMA = "dialoguedb"
 #: How long a new connection may take, seconds; for each host of several.
 CONNECT_S = 3
-#: How long it may take to have a statement cancelled, seconds.
-CANCEL_S = 5.0
 #: How often a wait without a limit looks, seconds.
 _LOOK_S = 60.0
 #: How much too early a wait may end: the clocks of event loops are coarse.
@@ -127,24 +125,6 @@ class Connection(psycopg.Connection[tuple[object, ...]]):
             return super().wait(limited, *args, **options)
         longest_s = (self.limit_s or _LOOK_S) + _COARSE_S
         return _waited(limited, self.pgconn.socket, self.waiting, longest_s)
-
-    def _try_cancel(self, *, timeout: float = CANCEL_S) -> None:
-        """Have the server end a statement whose rows are not wanted; psycopg asks for it.
-
-        What it does itself would keep the thread, which may be an event loop's.
-        """
-        if self.waiting is None or not psycopg.capabilities.has_cancel_safe():
-            super()._try_cancel(timeout=timeout)
-            return
-        with suppress(psycopg.Error):
-            cancelling = self._cancel_gen()
-            fd, wanted = next(cancelling)
-            until_s = monotonic_s() + timeout
-            with suppress(StopIteration):
-                while monotonic_s() < until_s:
-                    ready = self.waiting(fd, wanted, timeout)
-                    fd, wanted = cancelling.send(ready)
-            cancelling.close()
 
     def _limited(self, gen: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
         until_s = monotonic_s() + self.limit_s

@@ -2,12 +2,11 @@
 
 import bisect
 import itertools
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg import RawCursor
 from psycopg.abc import Buffer
 from psycopg.adapt import AdaptersMap, Dumper
 from psycopg.pq import Format, TransactionStatus
@@ -17,15 +16,13 @@ from dialoguedb.store import statements
 from dialoguedb.store.postgres.pipeline import Answer, Pipeline, Sent
 from dialoguedb.store.postgres.queue import Queue
 from dialoguedb.store.postgres.together import Asked, FailedError, Together
-from dialoguedb.store.protocol import Param, Row
+from dialoguedb.store.protocol import Row
 
 T = TypeVar("T")
 
 #: A write sees one state, and fails when what it changes has changed since: it is run again.
 BEGIN_WRITE = "BEGIN ISOLATION LEVEL REPEATABLE READ"
 BEGIN_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-#: Rows of a stream that come at once.
-_CHUNK = 16
 #: How the name of the role ends that may look after all spaces.
 UPKEEP = "_upkeep"
 
@@ -227,31 +224,6 @@ class Session:
             return self._together.run(acts)
         finally:
             self._together = None
-
-    def stream(
-        self, sql: str, params: Mapping[str, Param], *, many: bool
-    ) -> Generator[Row, None, None]:
-        """Run a statement and give its rows; of `many`, one by one: most may not be wanted.
-
-        Whoever stops before the end closes it.
-        """
-        found = statements.numbered(sql)
-        if not many:
-            yield from self._run(found, params).rows
-            return
-        self.flush()
-        values = [params[name] for name in found.names]
-        cursor: RawCursor[Row] = RawCursor(self.connection)
-        size = _CHUNK if psycopg.capabilities.has_stream_chunked() else 1
-        rows = cursor.stream(found.sql, values, binary=True, size=size)
-        assert isinstance(rows, Generator)
-        with closing(rows):
-            # One ahead: whoever takes the last row and stops there has not stopped early, which
-            # would cancel the statement.
-            ahead = next(rows, None)
-            while ahead is not None:
-                row, ahead = ahead, next(rows, None)
-                yield row
 
     # ── transactions ─────────────────────────────────────────────────────────────────────────
 

@@ -1,6 +1,7 @@
 """Transactions on PostgreSQL."""
 
 from collections.abc import Generator, Mapping, Sequence
+from functools import cache
 from typing import Self
 
 from dialoguedb.runtime import Runtime
@@ -11,15 +12,24 @@ from dialoguedb.store.postgres.search import Searching
 from dialoguedb.store.postgres.session import Session
 from dialoguedb.store.protocol import Param, Query, Reach, Row, Scope
 from dialoguedb.store.statements import ERASING
-from dialoguedb.store.tx import NO_SPACE, BoundTx
+from dialoguedb.store.tx import NO_SPACE, Bounds, BoundTx
 
-#: Rows of a page beyond which they are taken one by one: a page may end before they do.
-_FEW = 16
+#: Rows of a page from which on the server is told its bytes: most rows may be behind its end.
+_MANY = 16
 #: Results of a search that are read at once, before they are asked for one by one.
 _AHEAD = 16
 
 #: How statements begin that tell how many rows they have changed.
 _PLAIN = ("INSERT", "UPDATE", "DELETE")
+#: A statement, and which of its rows are wanted; see `_bounded`.
+_BOUNDED = """
+SELECT * FROM (
+    SELECT page.*, row_number() OVER so_far <= 2
+        OR SUM({size}) OVER so_far - ({size}) <= :most_bytes AS wanted
+    FROM ({sql}) AS page ({names})
+    WINDOW so_far AS (ROWS UNBOUNDED PRECEDING)
+) AS measured WHERE wanted
+"""
 #: A statement and its parameters.
 _Asked = tuple[str, frozenset[tuple[str, Param]]]
 
@@ -120,13 +130,17 @@ class PostgresTx(BoundTx):
             self._session.queue(statement, params)
 
     def _stream(
-        self, sql: str, params: Mapping[str, Param], *, limit: int
+        self, sql: str, params: Mapping[str, Param], bounds: Bounds
     ) -> Generator[Row, None, None]:
         known = self._foreseen(sql, params)
+        if known is None and bounds.limit < _MANY:
+            known = self._session.all(sql, params)
         if known is not None:
             yield from known
-        else:
-            yield from self._session.stream(sql, params, many=limit > _FEW)
+            return
+        params = {**params, "most_bytes": bounds.most_bytes}
+        for row in self._session.all(_bounded(sql, bounds.texts), params):
+            yield row[:-1]
 
     def run(self, statement: str, **params: Param) -> int:
         """See `protocol.WriteTx`."""
@@ -188,6 +202,19 @@ class PostgresTx(BoundTx):
 
     def _beside(self, scope: Scope) -> Self:
         return type(self)(self._session, scope, self.runtime, self._index, self._most_bytes)
+
+
+@cache
+def _bounded(sql: str, texts: tuple[int, int]) -> str:
+    """Have a statement give no more rows than a page of so many bytes takes, and one behind it.
+
+    A row is the page's if what stands before it is within the bytes, or it is the first. All that
+    are, and the next one, are there. What is long need not be read to be measured. Rows have a
+    column more at their end.
+    """
+    names = [f"c{number}" for number in range(max(texts) + 1)]
+    size = " + ".join(f"COALESCE(octet_length({names[column]}), 0)" for column in texts)
+    return _BOUNDED.format(sql=sql, names=", ".join(names), size=size)
 
 
 def _asked(sql: str, params: Mapping[str, Param]) -> _Asked:

@@ -9,7 +9,7 @@ from dialoguedb.search.results import Hit
 from dialoguedb.store.protocol import Param, Query, Reach, Row, Scope
 from dialoguedb.store.sqlite.index import SearchIndex
 from dialoguedb.store.sqlite.session import Session
-from dialoguedb.store.tx import NO_SPACE, BoundTx
+from dialoguedb.store.tx import NO_SPACE, Bounds, BoundTx
 
 
 class Tx(BoundTx):
@@ -44,7 +44,7 @@ class Tx(BoundTx):
         self._session.many(self._statements[statement].sql, sets)
 
     def _stream(
-        self, sql: str, params: Mapping[str, Param], *, limit: int
+        self, sql: str, params: Mapping[str, Param], bounds: Bounds
     ) -> Generator[Row, None, None]:
         return self._session.rows(sql, params)
 

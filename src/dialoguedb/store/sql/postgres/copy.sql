@@ -11,4 +11,4 @@ SELECT COUNT(*) FROM pg_tables WHERE schemaname = current_schema() AND tablename
 -- copy_hold --
 -- Whoever reads goes on; whoever would write waits.
 LOCK TABLE projects, keys, spaces, claims, dialogues, dialogue_documents, tombstones, messages,
-    memories, replies IN SHARE MODE
+    memories, summaries, replies IN SHARE MODE

@@ -31,8 +31,8 @@ def copy(
     """Copy a whole database into another one: SQLite or PostgreSQL, from each to each.
 
     An address is a file's path, sqlite:///chat.db, or postgresql://user@host/name. All projects,
-    keys, dialogues, messages and memories go over, with every id, number, time and text as it is;
-    the search index of TARGET is made on the way.
+    keys, dialogues, messages, memories and summaries go over, with every id, number, time and text
+    as it is; the search index of TARGET is made on the way.
 
     **1.** `dialoguedb copy SOURCE TARGET` brings over what there is. The server may go on
     meanwhile. Run it as often as you like: each run brings over only what is new, has changed or is

@@ -45,7 +45,7 @@ _ON_DATABASES = (
 
 app = typer.Typer(
     name="dialoguedb",
-    help="A conversation database: dialogues, messages, state, threads and memories.",
+    help="A conversation database: dialogues, messages, state, threads, memories and summaries.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -93,7 +93,7 @@ def root(
         typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
-    """A conversation database: dialogues, messages, state, threads and memories.
+    """A conversation database: dialogues, messages, state, threads, memories and summaries.
 
     Data commands work on a server, or without one on a file or on PostgreSQL. These options may
     stand before a command or after it. Every command has an example in its --help.

@@ -544,13 +544,13 @@ async def open_async(
     """Open a database in this process: the same client, without a server, a key or a network.
 
     Args:
-        db: a file, or an address such as `sqlite:///chat.db`; if None, `DIALOGUEDB_DB` of the
-            environment, else `dialoguedb.db`.
+        db: a file, or an address: `sqlite:///chat.db`, or `postgresql://USER@HOST/DATABASE` with
+            the extra `postgres`; if None, `DIALOGUEDB_DB` of the environment, else `dialoguedb.db`.
         project: the project to work in, by name or id, made if it is not there; the default one
             if None.
         key_file: encrypt the file with this key: 32 raw bytes or 64 hex digits.
-        embedder: what makes the vectors of a new file: `static` is built in.
-        make: whether to make the file if it is not there.
+        embedder: what makes the vectors of a new database: `static` is built in.
+        make: whether to make the file, or the schema in PostgreSQL, if it is not there.
     Raises:
         StoreError: it cannot be opened; the message says why and what to do.
     """

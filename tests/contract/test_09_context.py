@@ -6,6 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
+from harness import Server, new_project
+
 PREFIXES = ["", "/api/v1"]
 DIALOGUE = "d-1"
 SPACE = "u1"
@@ -255,3 +257,56 @@ def test_all_that_instructs_the_model_first_is_the_system_prompt(api: httpx.Clie
     talk(api, *only, dialogue="d-9")
     answer = made(api.get("/dialogue/d-9/context", params={"namespace": SPACE}))
     assert len(answer["messages"]) == 9
+
+
+# ── summaries ────────────────────────────────────────────────────────────────────────────────
+
+
+def summary(summary_id: str, end: int, content: str | None, **fields: Any) -> dict[str, Any]:
+    """A record of a summary that covers the messages of `TOLD` up to one."""
+    stamp = f"2026-02-03T04:05:{end:02}.000Z"
+    return {
+        "type": "summary", "id": summary_id, "dialogueId": DIALOGUE, "status": "completed",
+        "created": stamp, "modified": stamp, "stale": False, "incremental": True,
+        "content": content, "endCreated": stamp, "endSequence": end,
+    } | fields  # fmt: skip
+
+
+TOLD = [
+    say(
+        ("user", "assistant")[n % 2], f"number {n}", id=f"n{n}", created=f"2026-02-03T04:05:{n:02}Z"
+    )
+    for n in range(1, 31)
+]
+TITLE = {"template": "title"}
+
+
+@pytest.mark.parametrize(
+    ("records", "shown"),
+    [
+        ([summary("far", 20, "All."), summary("near", 9, "Some.")], "far"),
+        ([summary("short", 25, "A title.", **TITLE), summary("own", 9, "Some.")], "own"),
+        ([summary("own", 9, "Some."), summary("short", 9, "A title.", **TITLE)], "own"),
+        ([summary(f"t{n}", n, "A title.", **TITLE) for n in (12, 25, 9)], "t25"),
+        ([summary("new", 9, "Again."), summary("old", 9, "S.", created="2026-02-01")], "new"),
+        ([summary("empty", 20, ""), summary("none", 19, None), summary("s", 9, "Some.")], "s"),
+        ([summary("stale", 20, "All.", stale=True), summary("s", 9, "A title.", **TITLE)], "s"),
+        ([summary("failed", 20, None, status="failed"), summary("s", 9, "Some.")], "s"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_summary_that_stands_for_the_conversation(
+    server: Server, records: list[dict[str, Any]], shown: str
+) -> None:
+    """One without a template before any with one; then the one that reaches farthest; the newest.
+
+    What a template makes may be a title of one line, however far it reaches.
+    """
+    with server.client(new_project(server.db, admin=True).key) as api:
+        talk(api, *TOLD)
+        made(api.post("/import", params={"namespace": SPACE}, json=records))
+        answer = made(context(api, keepLast=2))
+        assert answer["summaryId"] == shown
+        (end,) = [one["endSequence"] for one in records if one["id"] == shown]
+        ids = [part["id"] for part in answer["included"]]
+        assert ids == [shown, *[f"n{n}" for n in range(end - 1, 31)]]

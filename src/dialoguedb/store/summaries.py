@@ -173,8 +173,8 @@ def get(tx: ReadTx, summary_id: str) -> StoredSummary | None:
 def newest(tx: ReadTx, dialogue_id: str) -> StoredSummary | None:
     """Get the summary that stands for most of a dialogue, from its first message on.
 
-    Returns: of those that are completed, not stale and not empty, the one that reaches farthest;
-        None if there is none.
+    Returns: of those that are completed, not stale and not empty, the one that reaches farthest,
+        without a template if there is such a one; None if there is none.
     """
     return _one(tx.one("summaries_newest", dialogue_id=dialogue_id))
 

@@ -57,17 +57,19 @@ SELECT space_id, id, inserted, dialogue_id, status, stale, template, based_on,
 FROM summaries WHERE space_id = :space AND dialogue_id = :dialogue_id AND job = :job
 
 -- summaries_newest --
--- Of a dialogue from its first message on, the one that reaches farthest.
+-- Of a dialogue from its first message on, the one that reaches farthest; one of a template, which
+-- may be a title of one line, only if there is no other.
 SELECT space_id, id, inserted, dialogue_id, status, stale, template, based_on,
     incremental, job, start_created, start_sequence, end_created, end_sequence, from_created,
     to_created, provider, model, error, counts, metadata, tags, created, modified, content
 FROM summaries
 WHERE space_id = :space AND dialogue_id = :dialogue_id AND status = 'completed' AND stale = 0
-    AND start_sequence = 0 AND content IS NOT NULL
-ORDER BY end_created DESC, end_sequence DESC, created DESC, inserted DESC, id DESC LIMIT 1
+    AND start_sequence = 0 AND content <> ''
+ORDER BY COALESCE(template, '') <> '', end_created DESC, end_sequence DESC, created DESC,
+    inserted DESC, id DESC LIMIT 1
 
 -- summaries_base --
--- The same, of one template and not beyond a message.
+-- Of one template, and not beyond a message, the one that reaches farthest.
 SELECT space_id, id, inserted, dialogue_id, status, stale, template, based_on,
     incremental, job, start_created, start_sequence, end_created, end_sequence, from_created,
     to_created, provider, model, error, counts, metadata, tags, created, modified, content

@@ -143,6 +143,24 @@ def test_what_can_never_fit_is_not_counted_to_its_end() -> None:
     assert refused.value.needed > TOKENS.count(log)  # which is said exactly
 
 
+@pytest.mark.parametrize("form", FORMATS)
+def test_calls_and_results_are_none_of_the_system_prompt(form: Format) -> None:
+    """It answers nothing, and nothing answers it; what else it says stays."""
+    ruled = anthropic_call("a", text="Be kind.")["content"]
+    answered = anthropic_result("a", "b", text="Be brief.")["content"]
+    call = openai_call("c")["content"]
+    said = [message("system", ruled), message("developer", answered), message("system", call)]
+    context = built(turns_of([message("user", "hi")], first=9), form, system=turns_of(said))
+    shown = json.dumps(context.written)
+    assert not any(word in shown for word in ("tool", "look", "image", "of a"))
+    assert [part.id for part in context.included] == ["m1", "m2", "m9"]
+    if form == "anthropic":
+        assert context.written.system == "Be kind.\n\nBe brief."
+    else:
+        roles = [one["role"] for one in context.written.messages]
+        assert roles == ["system", "developer", "user"]
+
+
 def test_images_are_counted() -> None:
     source = {"type": "base64", "media_type": "image/png", "data": "AAAA" * 100_000}
     turns = turns_of([message("user", [{"type": "image", "source": source}])])

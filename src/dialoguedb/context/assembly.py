@@ -117,7 +117,7 @@ def framed(
     Raises:
         TooSmall: not even the system prompt and the last turn fit.
     """
-    prompt = tuple((turn, cost_of(turn, tokenizer)) for turn in system)
+    prompt = tuple((turn, cost_of(turn, tokenizer)) for turn in _instructing(system))
     left = asked.budget - formats.OPENING_TOKENS - sum(cost for _, cost in prompt)
     sized = [
         Sized(group, tuple(cost_of(turn, tokenizer, most=asked.budget) for turn in group.turns))
@@ -141,6 +141,14 @@ def framed(
         first=_first(sized, summary, asked.keep),
     )
     return Frame(prompt, noted, chosen, left - chosen.tokens)
+
+
+def _instructing(system: Sequence[Turn]) -> Iterator[Turn]:
+    """Give what the system prompt says. Calls and results have no partner there."""
+    for turn in system:
+        instructs = turn.without(turn.calls() | turn.results())
+        if instructs.parts:
+            yield instructs
 
 
 def _share(asked: Asked, left: int, sized: Sequence[Sized]) -> int:

@@ -53,7 +53,7 @@ def built(
     summary: Summary | None = None,
     system: Sequence[Turn] = SYSTEM,
 ) -> Context:
-    asked = Asked(budget, keep, bool(found))
+    asked = Asked(budget, keep, bool(found), stored=form == "dialoguedb")
     frame = framed(asked, system, turns, summary, TOKENS)
     return assembled(frame, recalled(frame, found, TOKENS), form)
 
@@ -168,6 +168,54 @@ def test_images_are_counted() -> None:
     url = {"url": "https://a.example/b.png", "detail": "low"}
     turns = turns_of([message("user", [{"type": "image_url", "image_url": url}])])
     assert 85 <= built(turns, budget=2000).tokens < 150
+
+
+NOTE = "word " * 1000
+PIXELS = {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo=" * 10_000}
+PICTURE = {"type": "image", "source": PIXELS}
+PICTURE_URL = {"url": "data:image/png;base64," + PIXELS["data"], "detail": "low"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [{"type": "text", "text": "hi", "note": NOTE}],
+        [{"type": "tool_use", "id": "a", "name": "look", "input": {}, "note": [NOTE]}],
+        [{"type": "image", "source": PIXELS | {"note": NOTE}}],
+        {"content": "hi", "role": "user", "annotations": [NOTE]},
+        {"content": "hi", "tool_call_id": "a", "note": {NOTE: 1}},
+        {"type": "text", "text": "hi", "note": NOTE},
+    ],
+)
+def test_what_is_shown_as_it_is_stored_is_counted_with_all_that_is_in_it(content: Any) -> None:
+    """In the system prompt, too; a provider's format leaves out what no provider takes."""
+    said = turns_of([message("system", content)])
+    answered = turns_of([message("user", content), anthropic_result("a")])
+    for shown in ({"turns": answered}, {"turns": [], "system": said}):
+        if not built(form="dialoguedb", budget=9000, **shown).written.messages[1:]:
+            continue  # a call of the system prompt
+        with pytest.raises(TooSmall) as refused:
+            built(form="dialoguedb", **shown)
+        assert refused.value.needed >= 1000
+    assert built(answered, "openai", budget=2000).tokens < 1700
+
+
+def test_the_pixels_of_an_image_are_not_counted_as_text() -> None:
+    """Wherever it stands in what is stored."""
+    low = {"type": "image_url", "image_url": PICTURE_URL}
+    nested = {"type": "tool_result", "tool_use_id": "a", "content": [PICTURE]}
+    call = anthropic_call("a")
+    for content, least in ([PICTURE], 1600), ([low], 85), ({"content": [low], "role": "u"}, 85):
+        turns = turns_of([message("user", content)])
+        assert least <= built(turns, "dialoguedb", budget=2000).tokens < least + 80
+    turns = turns_of([call, message("user", [nested])])
+    assert 1600 <= built(turns, "dialoguedb", budget=2000).tokens < 1750
+
+
+def test_texts_in_blocks_cost_what_they_say() -> None:
+    """Whichever the format: what frames them no model reads."""
+    turns = turns_of([message("user", [{"type": "text", "text": f"say\n{n}"} for n in range(9)])])
+    assert len({built(turns, form).tokens for form in FORMATS}) == 1
 
 
 def test_behind_a_summary_the_window_stays() -> None:

@@ -152,6 +152,14 @@ def test_a_long_dialogue_keeps_to_its_budget(api: httpx.Client) -> None:
         assert len(set(ids)) == len(ids)
 
 
+def test_what_is_stored_besides_the_text_counts_where_it_is_shown(api: httpx.Client) -> None:
+    """By default messages are shown with all that is in them."""
+    talk(api, say("user", [{"type": "text", "text": "hi", "note": "word " * 20_000}]))
+    message = refused(context(api, maxTokens=200), "INVALID_PARAMETER", "maxTokens")
+    assert int(message.split()[-1]) > 20_000
+    assert made(context(api, maxTokens=200, format="openai"))["tokens"] < 20
+
+
 def test_a_budget_that_is_too_small_is_refused(api: httpx.Client) -> None:
     """With what it takes."""
     talk(api, *TALK)

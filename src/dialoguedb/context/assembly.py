@@ -6,6 +6,7 @@ of what changes, and the provider's cache of the prompt holds.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Literal, NamedTuple
 
 from dialoguedb.context import formats, notes, window
@@ -48,11 +49,13 @@ class Asked(NamedTuple):
         budget: tokens that it may cost.
         keep: of the newest turns so many are shown at least, while they fit.
         recalls: whether something is to be recalled.
+        stored: whether turns are shown as they are stored; else in a provider's format.
     """
 
     budget: int
     keep: int
     recalls: bool
+    stored: bool = False
 
 
 class Included(NamedTuple):
@@ -117,23 +120,24 @@ def framed(
     Raises:
         TooSmall: not even the system prompt and the last turn fit.
     """
-    prompt = tuple((turn, cost_of(turn, tokenizer)) for turn in _instructing(system))
-    left = asked.budget - formats.OPENING_TOKENS - sum(cost for _, cost in prompt)
+    cost = partial(cost_of, tokenizer=tokenizer, stored=asked.stored)
+    prompt = tuple((turn, cost(turn)) for turn in _instructing(system))
+    left = asked.budget - formats.OPENING_TOKENS - sum(tokens for _, tokens in prompt)
     sized = [
-        Sized(group, tuple(cost_of(turn, tokenizer, most=asked.budget) for turn in group.turns))
+        Sized(group, tuple(cost(turn, most=asked.budget) for turn in group.turns))
         for group in grouped(newest)
     ]
     last = sized[-1].tokens if sized else 0
     if left < last:
-        last = sum(cost_of(turn, tokenizer) for one in sized[-1:] for turn in one.group.turns)
+        last = sum(cost(turn) for one in sized[-1:] for turn in one.group.turns)
         raise TooSmall(asked.budget - left + last)
     noted = None
     if summary is not None:
         room = min(left // _SUMMARY, left - last)
-        text, cost = notes.summary_note(summary.content, room, tokenizer)
+        text, tokens = notes.summary_note(summary.content, room, tokenizer)
         if text:
-            noted = summary.id, text, cost
-            left -= cost
+            noted = summary.id, text, tokens
+            left -= tokens
     chosen = window.window_of(
         sized,
         budget=_share(asked, left, sized),

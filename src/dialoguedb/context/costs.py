@@ -4,9 +4,18 @@ The providers wrap messages in a few tokens of their own, which differ and are h
 the allowances here are on the safe side of what OpenAI has published.
 """
 
-from typing import assert_never
+from typing import Any, assert_never
 
-from dialoguedb.context.turns import Image, Other, Part, Text, ToolCall, ToolResult, Turn
+from dialoguedb.context.turns import (
+    Image,
+    Other,
+    Part,
+    Text,
+    ToolCall,
+    ToolResult,
+    Turn,
+    image_of,
+)
 from dialoguedb.models import documents
 from dialoguedb.tokens import Tokenizer
 
@@ -23,25 +32,63 @@ _MOST_CHARACTERS = 128
 _KNOWN_ROLES = frozenset({"user", "assistant", "system", "developer", "tool"})
 
 
-def cost_of(turn: Turn, tokenizer: Tokenizer, *, most: int | None = None) -> int:
-    """Give the cost of a turn, in whichever format it is written.
+#: What a block of text has; what frames it is not counted, in no format.
+_TEXT_BLOCK = frozenset({"type", "text"})
+
+
+def cost_of(
+    turn: Turn, tokenizer: Tokenizer, *, stored: bool = False, most: int | None = None
+) -> int:
+    """Give the cost of a turn.
 
     Args:
         turn: the turn.
         tokenizer: counts.
+        stored: whether its content is written as it is stored, else as a provider takes it:
+            without what is no part of a message there.
         most: what costs more need not be counted to its end, which takes seconds for megabytes: it
             is enough that the cost is over this, too.
     """
-    cost = MESSAGE
+    cost = 0
     for part in turn.parts:
         if most is not None and _length(part) > most * _MOST_CHARACTERS:
             return most + 1
         cost += _cost(part, tokenizer)
+    if stored and not _is_of_texts(turn.content):
+        images: list[Image] = []
+        text = documents.text_of(_without_pixels(turn.content, images))
+        if most is not None and len(text) > most * _MOST_CHARACTERS:
+            return most + 1
+        seen = sum(_cost(image, tokenizer) for image in images)
+        cost = max(cost, tokenizer.count(text) + seen)
+    cost += MESSAGE
     if turn.name:
         cost += 1 + tokenizer.count(turn.name)
     if turn.role not in _KNOWN_ROLES:
         cost += 2 + tokenizer.count(turn.role)
     return cost
+
+
+def _is_of_texts(content: Any) -> bool:
+    """Tell whether a content is a text, or blocks that hold texts and nothing else."""
+    blocks = content if isinstance(content, list) else [content]
+    return all(
+        isinstance(block, str) or (isinstance(block, dict) and block.keys() == _TEXT_BLOCK)
+        for block in blocks
+    )
+
+
+def _without_pixels(value: Any, images: list[Image]) -> Any:
+    """Give a stored value without the payloads of its images, which are added to `images`."""
+    if isinstance(value, list):
+        return [_without_pixels(one, images) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("type") in ("image", "image_url") and (image := image_of(value)):
+        images.append(image)
+        name, payload = ("source", "data") if value["type"] == "image" else ("image_url", "url")
+        value = {**value, name: {**value[name], payload: ""}}
+    return {name: _without_pixels(one, images) for name, one in value.items()}
 
 
 def _length(part: Part) -> int:

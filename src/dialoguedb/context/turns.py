@@ -212,7 +212,7 @@ def _part(block: Any) -> Part:
     if kind in _TEXTS and isinstance(block.get("text"), str):
         return Text(block["text"])
     if kind in ("image", "image_url"):
-        return _image(block) or Other(block)
+        return image_of(block) or Other(block)
     if kind in ("tool_use", "function_call"):
         given = block.get("input") if kind == "tool_use" else block.get("arguments")
         return _call(block, block.get("call_id") or block.get("id"), block, given)
@@ -245,7 +245,7 @@ def _shown(parts: Iterable[Part]) -> tuple[Text | Image, ...]:
     )
 
 
-def _image(block: dict[str, Any]) -> Image | None:
+def image_of(block: dict[str, Any]) -> Image | None:
     """Read an image part, if it is a recognised one (contract 3.8)."""
     if next(content.images_in([block]), None) is None:
         return None

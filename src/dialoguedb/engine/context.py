@@ -56,7 +56,12 @@ build_by_query = build
 
 
 def _built(tx: ReadTx, dialogue_id: str, request: BuildContext, tokenizer: Tokenizer) -> Context:
-    asked = Asked(request.max_tokens, request.keep_last, request.query is not UNSET)
+    asked = Asked(
+        request.max_tokens,
+        request.keep_last,
+        recalls=request.query is not UNSET,
+        stored=request.format == "dialoguedb",
+    )
     summary = _summary(tx, dialogue_id)
     system = list(_system(tx, dialogue_id))
     newest = _newest(tx, dialogue_id, asked, summary, tokenizer)
@@ -128,7 +133,7 @@ def _newest(
         for row in rows:
             turn = _turn(row)
             turns += reversed(split(turn))
-            cost += cost_of(turn, tokenizer, most=asked.budget)
+            cost += cost_of(turn, tokenizer, stored=asked.stored, most=asked.budget)
             covered += summary is not None and turn.place <= summary.place
         if not more:
             return turns[::-1]

@@ -7,6 +7,7 @@ from typing import Self
 from dialoguedb.runtime import Runtime
 from dialoguedb.search.entries import DIALOGUE, MESSAGE
 from dialoguedb.search.results import Hit
+from dialoguedb.store import statements
 from dialoguedb.store.postgres.index import EntryIndex
 from dialoguedb.store.postgres.search import Searching
 from dialoguedb.store.postgres.session import Session
@@ -21,15 +22,6 @@ _AHEAD = 16
 
 #: How statements begin that tell how many rows they have changed.
 _PLAIN = ("INSERT", "UPDATE", "DELETE")
-#: A statement, and which of its rows are wanted; see `_bounded`.
-_BOUNDED = """
-SELECT * FROM (
-    SELECT page.*, row_number() OVER so_far <= 2
-        OR SUM({size}) OVER so_far - ({size}) <= :most_bytes AS wanted
-    FROM ({sql}) AS page ({names})
-    WINDOW so_far AS (ROWS UNBOUNDED PRECEDING)
-) AS measured WHERE wanted
-"""
 #: A statement and its parameters.
 _Asked = tuple[str, frozenset[tuple[str, Param]]]
 
@@ -206,15 +198,12 @@ class PostgresTx(BoundTx):
 
 @cache
 def _bounded(sql: str, texts: tuple[int, int]) -> str:
-    """Have a statement give no more rows than a page of so many bytes takes, and one behind it.
-
-    A row is the page's if what stands before it is within the bytes, or it is the first. All that
-    are, and the next one, are there. What is long need not be read to be measured. Rows have a
-    column more at their end.
-    """
+    """Have a statement give what a page takes of it, by `page_bounded`; a column comes last."""
     names = [f"c{number}" for number in range(max(texts) + 1)]
     size = " + ".join(f"COALESCE(octet_length({names[column]}), 0)" for column in texts)
-    return _BOUNDED.format(sql=sql, names=", ".join(names), size=size)
+    found = statements.load("postgres")["page_bounded"].sql
+    found = found.replace("0 /* size */", f"({size})").replace("c0 /* names */", ", ".join(names))
+    return found.replace("(SELECT 0 /* statement */)", f"({sql})")
 
 
 def _asked(sql: str, params: Mapping[str, Param]) -> _Asked:

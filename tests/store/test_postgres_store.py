@@ -17,7 +17,7 @@ from dialoguedb.errors import AdminError, DialogueDBError, ServiceUnavailable
 from dialoguedb.store.opening import Service, open_store
 from dialoguedb.store.postgres.store import PostgresStore
 from dialoguedb.store.postgres.writer import LATE, LOST
-from dialoguedb.store.protocol import Scope, WriteTx
+from dialoguedb.store.protocol import Scope, Snapshot, WriteTx
 from transferring import READERS, ROWS
 
 WAIT_S = 20
@@ -528,3 +528,24 @@ def test_a_conflict_in_what_waits_for_the_commit_is_run_again(
         return len(ran)
 
     assert one.store.write(one.scope, work) == 2
+
+
+@pytest.mark.parametrize("acts", [1, 2])
+def test_a_snapshot_whose_connection_is_lost_says_that_the_database_is_away(
+    own: Cluster, acts: int
+) -> None:
+    """Also where several read side by side, and it is no act's failure; then it is taken anew."""
+    address = own.new_database()
+    with closing(open_store(address)) as store:
+
+        def reading(snapshot: Snapshot) -> Callable[[], Any]:
+            return lambda: snapshot.read(None, lambda tx: tx.all("projects_list"))
+
+        snapshot = store.snapshot()
+        snapshot.side_by_side([reading(snapshot)])
+        own.run(CUT, address.rpartition("/")[2])
+        with pytest.raises(ServiceUnavailable):
+            snapshot.side_by_side([reading(snapshot)] * acts)
+        snapshot.close()
+        with closing(store.snapshot()) as another:
+            assert len(another.side_by_side([reading(another)] * acts)) == acts

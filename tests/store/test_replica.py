@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -252,6 +253,23 @@ def test_keys_are_looked_up_at_the_primary(server: Server, standby: Cluster) -> 
             assert client.get("/memory").status_code == 200
             assert server.cli("key", "revoke", key["id"]).returncode == 0
             assert client.get("/memory").status_code == 401
+
+
+def test_many_reads_that_the_standby_cannot_answer_fit_into_few_connections(
+    db: str, replica: str, standby: Cluster
+) -> None:
+    """One that goes to the primary after all holds nothing there while it waits for its turn."""
+    small = ("--db-connections", "2", "--db-timeout-seconds", "4")
+    server = Server(db, *small, env={"DIALOGUEDB_REPLICA": replica})
+    try:
+        with server.client() as client, paused(standby), ThreadPoolExecutor(12) as pool:
+            made = client.post("/memory", json={"id": "crowded", "value": 1}).raise_for_status()
+            headers = {HEADER: made.headers[HEADER]}
+            asked = pool.map(lambda _: client.get("/memory/crowded", headers=headers), range(24))
+            assert [answer.status_code for answer in asked] == [200] * 24
+            assert client.get("/ready").status_code == 200
+    finally:
+        server.stop()
 
 
 def test_the_server_goes_on_without_the_standby(server: Server, standby: Cluster) -> None:

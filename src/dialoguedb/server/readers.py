@@ -108,7 +108,8 @@ class Readers:
         self._running: set[asyncio.Task[None]] = set()
         #: What questions have been answered with last: a guess, never more.
         self._guesses: dict[Hashable, Any] = {}
-        self._waiting: queue.SimpleQueue[Sequence[_Waiting] | None] = queue.SimpleQueue()
+        #: What threads are to do; each gives what comes of it.
+        self._waiting: queue.SimpleQueue[Callable[[], list[Outcome]] | None] = queue.SimpleQueue()
         self._threads = [
             threading.Thread(target=self._run, name=f"dialoguedb-reader-{number}", daemon=True)
             for number in range(threads)
@@ -130,9 +131,9 @@ class Readers:
         return future
 
     def submit_apart(self, act: Callable[[], T]) -> "asyncio.Future[T]":
-        """Have something done in a thread: it waits for the store in ways of its own."""
+        """Have something done in a thread: it takes of the store what it needs by itself."""
         future: asyncio.Future[T] = self._loop.create_future()
-        self._waiting.put([_Waiting(lambda _: act(), (), future)])
+        self._waiting.put(partial(_apart, act, future))
         return future
 
     def _hand_over(self) -> None:
@@ -144,7 +145,7 @@ class Readers:
                 continue
             snapshot = self._store.snapshot_at_once(self._wait, most_bytes=INLINE_BYTES)
             if snapshot is None:
-                self._waiting.put(taken)
+                self._waiting.put(partial(self._read, taken))
             else:
                 self._lanes += 1
                 lane = self._loop.create_task(self._lane(taken, snapshot))
@@ -172,7 +173,7 @@ class Readers:
                     said = waiter.switch(ready)
             settle(said)
         except Exception:  # noqa: BLE001 - threads find out what it was, and tell
-            self._waiting.put(taken)
+            self._waiting.put(partial(self._read, taken))
         finally:
             self._lanes -= 1
         self._hand_over()
@@ -214,8 +215,8 @@ class Readers:
     # ── in threads ───────────────────────────────────────────────────────────────────────────
 
     def _run(self) -> None:
-        while (taken := self._waiting.get()) is not None:
-            self._loop.call_soon_threadsafe(settle, self._read(taken))
+        while (act := self._waiting.get()) is not None:
+            self._loop.call_soon_threadsafe(settle, act())
 
     def _read(self, taken: Sequence[_Waiting]) -> list[Outcome]:
         """Read on one snapshot; when that fails, each on its own: one may have failed for all."""
@@ -245,9 +246,13 @@ class Readers:
             sight.known = guessed
             acts: list[Callable[[], Any]] = sight.asking(questions)
             acts += [partial(_outcome, one, sight) for one in taken]
-            found = sight.snapshot().side_by_side(acts)
-            if found[: len(questions)] == list(guessed.values()):
-                return found[len(questions) :]
+            try:
+                found = sight.snapshot().side_by_side(acts)
+            except ServiceUnavailable:
+                sight.close()  # as in `learn`: the connection may have been lost before
+            else:
+                if found[: len(questions)] == list(guessed.values()):
+                    return found[len(questions) :]
         sight.learn(questions)
         self._remember(sight.known)
         return sight.snapshot().side_by_side([partial(_outcome, one, sight) for one in taken])
@@ -263,6 +268,13 @@ class Readers:
             self._waiting.put(None)
         for thread in self._threads:
             thread.join(wait_s)
+
+
+def _apart(act: Callable[[], Any], future: "asyncio.Future[Any]") -> list[Outcome]:
+    try:
+        return [Outcome(future, act(), None)]
+    except Exception as error:  # noqa: BLE001 - it belongs to who waits for an answer
+        return [Outcome(future, None, error)]
 
 
 def _outcome(one: _Waiting, sight: Sight) -> Outcome:

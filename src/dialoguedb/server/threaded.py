@@ -114,26 +114,23 @@ class ThreadedCarrier:
         *given: Any,
         after: str | None = None,
     ) -> T:
-        """See `Carrier`; one hop does all, if the task is short."""
-        long, found = await self._hop(
-            partial(self._look_up_and_read, question, prepare, given, after), [question]
+        """See `Carrier`; one hop does all, if the task is short and the primary's."""
+        task, found = await self._hop(
+            partial(self._look_up_and_read, question, prepare, given), [question]
         )
-        return found if long is None else await self.apart(self._read, long, after)
+        return found if task is None else await self.read(task, after=after)
 
     def _look_up_and_read(
         self,
         question: Question[Any],
         prepare: Callable[..., Task[T]],
         given: tuple[Any, ...],
-        after: str | None,
         sight: Sight,
     ) -> tuple[Task[T] | None, Any]:
-        """Give the task if it is long, else what it has read."""
+        """Give what the task has read; the task if that is to be done elsewhere."""
         task = prepare(*given, sight.answer(question))
-        if not task.short:
+        if self._replica or not task.short:
             return task, None
-        if self._replica:
-            return None, self._read(task, after)
         return None, sight.snapshot().read(task.scope, task.work)
 
     async def write(self, task: Task[T], *, short: bool = True) -> T:

@@ -7,8 +7,8 @@ meanwhile is run again.
 
 import logging
 import os
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 import psycopg
 
@@ -111,16 +111,22 @@ class _Told:
 
     def read(self, scope: Reach, work: ReadWork[T]) -> T:
         """See `protocol.Snapshot`."""
-        try:
+        with self._telling():
             return self._inner.read(scope, work)
+
+    def side_by_side(self, acts: Sequence[Callable[[], T]]) -> list[T]:
+        """See `protocol.Snapshot`; a connection that is lost is the failure of no act."""
+        with self._telling():
+            return self._inner.side_by_side(acts)
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
         except psycopg.Error as error:
             if is_gone(error):
                 self._pool.forget()
             raise translated(error) from error
-
-    def side_by_side(self, acts: Sequence[Callable[[], T]]) -> list[T]:
-        """See `protocol.Snapshot`."""
-        return self._inner.side_by_side(acts)
 
     def close(self) -> None:
         """See `protocol.Snapshot`."""

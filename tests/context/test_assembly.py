@@ -28,6 +28,7 @@ from dialoguedb.context.assembly import (
     assembled,
     framed,
     recalled,
+    sized,
 )
 from dialoguedb.context.formats import Format
 from dialoguedb.context.notes import Found
@@ -54,7 +55,7 @@ def built(
     system: Sequence[Turn] = SYSTEM,
 ) -> Context:
     asked = Asked(budget, keep, bool(found), stored=form == "dialoguedb")
-    frame = framed(asked, system, turns, summary, TOKENS)
+    frame = framed(asked, system, sized(asked, turns, TOKENS), summary, TOKENS)
     return assembled(frame, recalled(frame, found, TOKENS), form)
 
 
@@ -135,11 +136,12 @@ def test_what_can_never_fit_is_not_counted_to_its_end() -> None:
     huge = [message("user", log), call, openai_result("a")]
     turns = turns_of([*huge, message("assistant", "Read."), message("user", "And?")])
     watched = Watched()
-    frame = framed(Asked(1000, 4, recalls=False), SYSTEM, turns, None, watched)
+    asked = Asked(1000, 4, recalls=False)
+    frame = framed(asked, SYSTEM, sized(asked, turns, watched), None, watched)
     assert [one.group.turns[0].id for one in frame.window.groups] == ["m4", "m5"]
     assert watched.seen < 1000
     with pytest.raises(TooSmall) as refused:
-        framed(Asked(1000, 4, recalls=False), SYSTEM, turns[:1], None, watched)
+        framed(asked, SYSTEM, sized(asked, turns[:1], watched), None, watched)
     assert refused.value.needed > TOKENS.count(log)  # which is said exactly
 
 

@@ -253,6 +253,54 @@ def test_pairs_are_whole_wherever_the_budget_ends(api: httpx.Client) -> None:
         ]
 
 
+def calls(count: int, *, found: str = "found", answered: int | None = None) -> list[dict[str, Any]]:
+    """A message of tool calls, and a message for each of the results that there are."""
+    uses = [
+        {"type": "tool_use", "id": f"p{n}", "name": "look", "input": {"n": n}} for n in range(count)
+    ]
+    results = [
+        {"type": "tool_result", "tool_use_id": f"p{n}", "content": found}
+        for n in range(count if answered is None else answered)
+    ]
+    return [say("assistant", uses, id="uses"), *(say("user", [one]) for one in results)]
+
+
+@pytest.mark.parametrize("count", [20, 70, 300])
+def test_calls_before_many_results_are_found_however_far_back(
+    api: httpx.Client, count: int
+) -> None:
+    """All of them or a refusal that says what they take: never an empty prompt."""
+    talk(api, *(say("user", f"number {n}") for n in range(99)), *calls(count))
+    message = refused(context(api, maxTokens=200), "INVALID_PARAMETER", "maxTokens")
+    needed = int(message.split()[-1])
+    assert needed > 20 * count
+    refused(context(api, maxTokens=needed - 1), "INVALID_PARAMETER", "maxTokens")
+    answer = made(context(api, maxTokens=needed, format="openai"))
+    assert len(answer["messages"]) >= 1 + count
+    assert made(context(api, maxTokens=needed + 999))["messages"][-1 - count]["role"] == "assistant"
+
+
+def test_what_is_not_shown_takes_no_room(api: httpx.Client) -> None:
+    """As a long result beside a call that still waits for its own."""
+    said = [say(("user", "assistant")[n % 2], f"number {n} " * 8, id=f"n{n}") for n in range(200)]
+    talk(api, *said, *calls(2, found="word " * 9_000, answered=1))
+    answer = made(context(api, maxTokens=8_000))
+    assert [part["id"] for part in answer["included"]] == [f"n{n}" for n in range(200)]
+
+
+def test_results_without_their_calls_show_nothing(api: httpx.Client) -> None:
+    """However many they are, what was said before them is."""
+    alone = [
+        say("user", [{"type": "tool_result", "tool_use_id": f"p{n}", "content": "found " * 99}])
+        for n in range(150)
+    ]
+    talk(api, *alone)
+    assert made(context(api, maxTokens=500))["messages"] == []
+    more = {"dialogueId": DIALOGUE, "namespace": SPACE, "created": "2020-01-01"}
+    made(api.post("/message", params={"namespace": SPACE}, json=say("user", "hi") | more))
+    assert made(context(api, maxTokens=500))["messages"] == [say("user", "hi")]
+
+
 def test_all_that_instructs_the_model_first_is_the_system_prompt(api: httpx.Client) -> None:
     """However much of it there is; what comes later is a turn."""
     rules = [say(("system", "developer")[n % 2], f"Rule {n}.", id=f"r{n}") for n in range(11)]
@@ -318,3 +366,14 @@ def test_the_summary_that_stands_for_the_conversation(
         (end,) = [one["endSequence"] for one in records if one["id"] == shown]
         ids = [part["id"] for part in answer["included"]]
         assert ids == [shown, *[f"n{n}" for n in range(end - 1, 31)]]
+
+
+def test_behind_a_summary_calls_are_found_however_far_back(server: Server) -> None:
+    """Of what it covers, the last groups are shown too."""
+    with server.client(new_project(server.db, admin=True).key) as api:
+        talk(api, *(say("user", f"number {n}") for n in range(99)), *calls(150))
+        record = summary("s", 1, "All.") | {"endCreated": "2040-01-01", "endSequence": 250}
+        made(api.post("/import", params={"namespace": SPACE}, json=[record]))
+        answer = made(context(api, maxTokens=100_000, keepLast=1))
+        assert [part["id"] for part in answer["included"]][:2] == ["s", "uses"]
+        assert len(answer["messages"]) == 152

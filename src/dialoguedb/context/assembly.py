@@ -102,10 +102,19 @@ class Context(NamedTuple):
     tokens: int
 
 
+def sized(asked: Asked, turns: Sequence[Turn], tokenizer: Tokenizer) -> list[Sized]:
+    """Make groups of what can be shown of turns, and count what they cost.
+
+    What costs more than the budget alone is not counted to its end.
+    """
+    cost = partial(cost_of, tokenizer=tokenizer, stored=asked.stored, most=asked.budget)
+    return [Sized(group, tuple(map(cost, group.turns))) for group in grouped(turns)]
+
+
 def framed(
     asked: Asked,
     system: Sequence[Turn],
-    newest: Sequence[Turn],
+    newest: Sequence[Sized],
     summary: Summary | None,
     tokenizer: Tokenizer,
 ) -> Frame:
@@ -114,7 +123,7 @@ def framed(
     Args:
         asked: what is asked.
         system: the turns with which the dialogue begins that instruct the model.
-        newest: the turns at its end, in order: all behind those, or more than the budget holds.
+        newest: the groups at its end, in order: all behind those, or more than the budget holds.
         summary: the newest valid summary; None if there is none.
         tokenizer: counts.
     Raises:
@@ -123,13 +132,9 @@ def framed(
     cost = partial(cost_of, tokenizer=tokenizer, stored=asked.stored)
     prompt = tuple((turn, cost(turn)) for turn in _instructing(system))
     left = asked.budget - formats.OPENING_TOKENS - sum(tokens for _, tokens in prompt)
-    sized = [
-        Sized(group, tuple(cost(turn, most=asked.budget) for turn in group.turns))
-        for group in grouped(newest)
-    ]
-    last = sized[-1].tokens if sized else 0
+    last = newest[-1].tokens if newest else 0
     if left < last:
-        last = sum(cost(turn) for one in sized[-1:] for turn in one.group.turns)
+        last = sum(cost(turn) for one in newest[-1:] for turn in one.group.turns)
         raise TooSmall(asked.budget - left + last)
     noted = None
     if summary is not None:
@@ -139,10 +144,10 @@ def framed(
             noted = summary.id, text, tokens
             left -= tokens
     chosen = window.window_of(
-        sized,
-        budget=_share(asked, left, sized),
+        newest,
+        budget=_share(asked, left, newest),
         keep=asked.keep,
-        first=_first(sized, summary, asked.keep),
+        first=_first(newest, summary, asked.keep),
     )
     return Frame(prompt, noted, chosen, left - chosen.tokens)
 
@@ -155,19 +160,19 @@ def _instructing(system: Sequence[Turn]) -> Iterator[Turn]:
             yield instructs
 
 
-def _share(asked: Asked, left: int, sized: Sequence[Sized]) -> int:
+def _share(asked: Asked, left: int, newest: Sequence[Sized]) -> int:
     """Give the tokens that the newest turns may cost.
 
     It depends on what is recalled in no way, so that the window stays where it is.
     """
     if not asked.recalls:
         return left
-    needed = 2 * window.cost_of_last(sized, asked.keep)
+    needed = 2 * window.cost_of_last(newest, asked.keep)
     shares = (left * share // 100 for share in _SHARES)
     return next((share for share in shares if share >= needed), left)
 
 
-def _first(sized: Sequence[Sized], summary: Summary | None, keep: int) -> int:
+def _first(newest: Sequence[Sized], summary: Summary | None, keep: int) -> int:
     """Give the group from which on all are shown if they fit.
 
     Behind a summary it is as far before its end as turns are to be shown at least: so the window
@@ -176,7 +181,7 @@ def _first(sized: Sequence[Sized], summary: Summary | None, keep: int) -> int:
     if summary is None:
         return 0
     covered = [
-        place for place, one in enumerate(sized) if one.group.turns[-1].place <= summary.place
+        place for place, one in enumerate(newest) if one.group.turns[-1].place <= summary.place
     ]
     return max(0, len(covered) - keep)
 

@@ -1,6 +1,6 @@
 """The context of a dialogue: what a model should see next, within a budget of tokens."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from itertools import dropwhile
 from typing import Final
 
@@ -12,6 +12,7 @@ from dialoguedb.context.assembly import Asked, Summary, TooSmall
 from dialoguedb.context.costs import cost_of
 from dialoguedb.context.notes import Found, Note
 from dialoguedb.context.turns import SYSTEM_ROLES, Turn, split, turn_of
+from dialoguedb.context.window import Sized
 from dialoguedb.engine.caller import Caller, Task
 from dialoguedb.engine.messages import no_dialogue
 from dialoguedb.errors import InvalidParameter
@@ -64,9 +65,8 @@ def _built(tx: ReadTx, dialogue_id: str, request: BuildContext, tokenizer: Token
     )
     summary = _summary(tx, dialogue_id)
     system = list(_system(tx, dialogue_id))
-    newest = _newest(tx, dialogue_id, asked, summary, tokenizer)
     prompt = {turn.id for turn in system}
-    newest = [turn for turn in newest if turn.id not in prompt]
+    newest = _newest(tx, dialogue_id, asked, prompt, summary, tokenizer)
     try:
         frame = assembly.framed(asked, system, newest, summary, tokenizer)
     except TooSmall as error:
@@ -119,28 +119,54 @@ def _system(tx: ReadTx, dialogue_id: str) -> Iterator[Turn]:
 
 
 def _newest(
-    tx: ReadTx, dialogue_id: str, asked: Asked, summary: Summary | None, tokenizer: Tokenizer
-) -> list[Turn]:
+    tx: ReadTx,
+    dialogue_id: str,
+    asked: Asked,
+    prompt: Set[str],
+    summary: Summary | None,
+    tokenizer: Tokenizer,
+) -> list[Sized]:
     """Read from the end of a dialogue backwards: all of it, or more than the budget holds.
 
-    What a summary covers is read only as far as it may be shown nevertheless.
+    What a summary covers is read only as far as it may be shown nevertheless; `prompt` is the ids
+    of messages that are shown as the system prompt.
     """
     turns: list[Turn] = []
     cost = covered = 0
-    at, after = LATEST_MS, _LAST_NUMBER
+    at, after, limit = LATEST_MS, _LAST_NUMBER, _PAGE
     while True:
-        rows, more = _page(tx, dialogue_id, "desc", at, after, _PAGE)
+        rows, more = _page(tx, dialogue_id, "desc", at, after, limit)
         for row in rows:
+            if row.id in prompt:
+                continue
             turn = _turn(row)
             turns += reversed(split(turn))
             cost += cost_of(turn, tokenizer, stored=asked.stored, most=asked.budget)
             covered += summary is not None and turn.place <= summary.place
         if not more:
-            return turns[::-1]
+            return assembly.sized(asked, turns[::-1], tokenizer)
         if cost > asked.budget or covered > asked.keep + _PAGE:
             # The calls of the first results may not have been read.
-            return list(dropwhile(lambda turn: turn.results(), turns[::-1]))
+            known = list(dropwhile(lambda turn: turn.results(), turns[::-1]))
+            newest = assembly.sized(asked, known, tokenizer)
+            if _is_enough(newest, asked, summary):
+                return newest
+            limit *= 2  # else what is not shown would be gone through again with each page
         at, after = rows[-1].created, rows[-1].sequence
+
+
+def _is_enough(newest: Sequence[Sized], asked: Asked, summary: Summary | None) -> bool:
+    """Tell whether what can be shown of what was read is all that may be.
+
+    It can be far less: results whose calls are not there and calls that wait are not shown.
+    """
+    known = newest[1:]  # more calls may belong to the first
+    if sum(one.tokens for one in known) > asked.budget:
+        return True
+    if summary is None:
+        return False
+    covered = sum(one.group.turns[-1].place <= summary.place for one in known)
+    return covered >= max(asked.keep, 1)
 
 
 def _page(

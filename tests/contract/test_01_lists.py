@@ -1,11 +1,16 @@
 """Contract 1.5-1.8: page size, pagination, ordering and date filters of the three lists."""
 
+import base64
 import itertools
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
+
+from harness import Server, new_project
 
 KINDS = ["dialogue", "message", "memory"]
 DATED = ["dialogue", "message"]
@@ -471,3 +476,32 @@ def test_an_unparseable_date_is_refused(
 ) -> None:
     """Contract 1.8: a date that cannot be read is INVALID_PARAMETER."""
     refused(ask(lists, kind, **{name: value}), name)
+
+
+@pytest.mark.parametrize("path", ["/dialogue", "/memory", "/summary", "/export"])
+def test_a_cursor_that_no_page_gave_is_refused_whatever_is_in_it(server: Server, path: str) -> None:
+    """Contract 1.6: it is unpacked by others too; U+0000 is what no database takes as text."""
+    api = server.client(new_project(server.db, admin=True).key)
+    for name in "abc":
+        made(api.post("/dialogue", json={"id": name, "message": {"role": "user", "content": "x"}}))
+        made(api.post("/memory", json={"id": name, "value": 1}))
+        assert api.post("/summary", json={"dialogueId": name, "id": name}).status_code == 202
+    token = made(api.get(path, params={"limit": 1}))["next"]
+    parts = msgspec.msgpack.decode(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+
+    def broken(part: Any) -> Iterator[Any]:
+        """Each with another of its texts broken."""
+        for place, one in enumerate(part):
+            others: Any = ()
+            if isinstance(one, str):
+                others = (one + "\0",)
+            elif isinstance(one, list):
+                others = broken(one)
+            yield from ([*part[:place], other, *part[place + 1 :]] for other in others)
+
+    tried = list(broken(parts))
+    assert len(tried) > 2
+    for one in tried:
+        text = base64.urlsafe_b64encode(msgspec.msgpack.encode(one)).decode().rstrip("=")
+        refused(api.get(path, params={"next": text}), "next")
+    api.close()

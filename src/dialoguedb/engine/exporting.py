@@ -47,11 +47,11 @@ class _Place(Struct, array_like=True, frozen=True):
         sequence: that message's number.
     """
 
-    namespace: str = ""
+    namespace: pages.Text = ""
     part: _Number = _DIALOGUES
     created: _Number = EARLIEST_MS
     inserted: _Number = -1
-    id: str = ""
+    id: pages.Text = ""
     number: _Number = 0
     at: _Number = EARLIEST_MS
     sequence: _Number = -1
@@ -64,8 +64,8 @@ class _Cursor(Struct, array_like=True, frozen=True):
     """
 
     version: int
-    project_id: str
-    only: str | None
+    project_id: pages.Text
+    only: pages.Text | None
     place: _Place
 
 

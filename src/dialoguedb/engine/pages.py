@@ -1,10 +1,10 @@
 """Pages of lists: windows of time, self-contained cursors, bounds of items and bytes (1.5-1.8)."""
 
 import base64
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from dialoguedb.engine.caller import Caller
 from dialoguedb.errors import InvalidParameter
@@ -18,6 +18,10 @@ C = TypeVar("C", bound=msgspec.Struct)
 _CURSOR_VERSION = 1
 
 
+#: Text as every database takes it: without U+0000.
+Text = Annotated[str, Meta(pattern=r"^[^\x00]*$")]
+
+
 class Cursor(Struct, array_like=True, frozen=True, kw_only=True):
     """What a `next` carries: the whole question, and how far it has been answered.
 
@@ -27,18 +31,18 @@ class Cursor(Struct, array_like=True, frozen=True, kw_only=True):
     """
 
     version: int = _CURSOR_VERSION
-    project_id: str
-    room: str
-    namespace: str
-    parent: str
-    order: str
-    created: str
-    start_date: str
-    end_date: str
+    project_id: Text
+    room: Text
+    namespace: Text
+    parent: Text
+    order: Text
+    created: Text
+    start_date: Text
+    end_date: Text
     at: int
     after: int
-    last: str
-    status: str = ""
+    last: Text
+    status: Text = ""
 
 
 class Question(NamedTuple):

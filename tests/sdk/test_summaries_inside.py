@@ -1,7 +1,12 @@
 """Summaries of a client that has the engine in its own process."""
 
+import asyncio
 import threading
+from contextlib import closing, suppress
 from pathlib import Path
+
+import apsw
+import pytest
 
 import dialoguedb
 from dialoguedb import DialogueDB, Summary
@@ -38,3 +43,37 @@ def test_what_a_program_has_left_goes_on_with_the_next_one(tmp_path: Path) -> No
         for summary in db.list_summaries():
             assert summary.wait(20).status == "completed"
         assert len(list(db.list_summaries())) == 5
+
+
+def test_one_that_is_asked_for_as_the_client_closes_leaves_no_thread(tmp_path: Path) -> None:
+    """It goes on with the next client."""
+
+    async def leave() -> None:
+        db = await dialoguedb.open_async(tmp_path / "chat.db")
+        dialogue = await db.create_dialogue(id="d")
+        await dialogue.save_message(role="user", content="My wheel is bent.")
+        asked = asyncio.create_task(dialogue.summarize(id="s", wait=False))
+        await asyncio.sleep(0)
+        await db.close()
+        with suppress(dialoguedb.DialogueDBError):
+            await asked
+
+    for _ in range(3):
+        asyncio.run(leave())
+        (tmp_path / "chat.db").unlink()
+    left = [name for name in names() if name.startswith("dialoguedb")]
+    assert left == []
+
+
+def test_a_database_that_cannot_be_opened_to_the_end_is_closed_again(tmp_path: Path) -> None:
+    """Whatever it was that failed; here there is no table of jobs any more."""
+    path = tmp_path / "chat.db"
+    dialoguedb.open(path).close()
+    with closing(apsw.Connection(str(path))) as file:
+        file.execute("DROP TABLE jobs")
+    before = names()
+    with pytest.raises(dialoguedb.DialogueDBError):
+        dialoguedb.open(path)
+    assert names() == before
+    opened = [str(one.resolve()) for one in Path("/proc/self/fd").iterdir()]
+    assert [one for one in opened if one.startswith(str(path))] == []

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+import dialoguedb
 from databases import Cluster
 from dialoguedb.engine import projects
 from dialoguedb.store.opening import Service, open_store
@@ -222,6 +223,19 @@ def test_a_read_that_the_standby_cancels_is_done_at_the_primary(
 
     assert "cancelled" in store.read(None, work)
     assert seen == ["standby", "primary"]
+
+
+def test_a_client_in_process_makes_its_summaries_of_what_the_primary_has(
+    db: str, replica: str, standby: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its jobs are done on the store that reads of the standby."""
+    monkeypatch.setenv("DIALOGUEDB_REPLICA", replica)
+    with dialoguedb.open(db) as client, paused(standby):
+        dialogue = client.create_dialogue(id="inside", namespace="fresh")
+        for number in range(3):
+            dialogue.save_message(role="user", content=f"Wheel {number} is bent.")
+        summary = dialogue.summarize(timeout_s=WAIT_S)
+        assert (summary.status, summary.message_count, summary.stale) == ("completed", 3, False)
 
 
 # ── over HTTP ────────────────────────────────────────────────────────────────────────────────

@@ -32,8 +32,8 @@ class _House(NamedTuple):
     """An open database, and what is needed to call its engine."""
 
     store: Store
-    #: What runs beside it; closed before it.
-    beside: ExitStack
+    #: Closes it, after what runs beside it.
+    opened: ExitStack
     #: Makes summaries, from when the first one is asked for.
     attendant: Attendant
     project_id: str
@@ -42,8 +42,7 @@ class _House(NamedTuple):
     runtime: Runtime
 
     def close(self) -> None:
-        self.beside.close()
-        self.store.close()
+        self.opened.close()
 
 
 def _open(settings: LocalSettings) -> _House:
@@ -60,24 +59,21 @@ def _open(settings: LocalSettings) -> _House:
         open_embedder=opener(told),
         service=Service(told.db_connections, told.db_timeout_seconds, told.replica),
     )
-    try:
-        project_id = _project(store, settings)
-    except BaseException:
-        store.close()
-        raise
     handlers = engine.handlers()
     readers = {
         row.name: RequestReader(row, told.limits, refuse_unknown=told.unknown_fields == "reject")
         for row in OPERATIONS
         if row.name in handlers
     }
-    # Vectors of the bundled model are made in the write: only those of others are waited for.
-    beside = ExitStack()
-    if not store.search_standing().embedder.startswith("static:"):
-        beside.enter_context(filled(store))
-    attendant = beside.enter_context(closing(Attendant(store, told)))
-    attendant.begin_if_needed()
-    return _House(store, beside, attendant, project_id, readers, handlers, runtime)
+    with ExitStack() as opened:
+        opened.callback(store.close)
+        project_id = _project(store, settings)
+        # Vectors of the bundled model are made in the write: only those of others are waited for.
+        if not store.search_standing().embedder.startswith("static:"):
+            opened.enter_context(filled(store))
+        attendant = opened.enter_context(closing(Attendant(store, told)))
+        attendant.begin_if_needed()
+        return _House(store, opened.pop_all(), attendant, project_id, readers, handlers, runtime)
 
 
 def _project(store: Store, settings: LocalSettings) -> str:
@@ -154,10 +150,13 @@ class LocalTransport:
             for _, result, error in outcomes:
                 if not future.set_running_or_notify_cancel():
                     continue  # nobody waits any more
-                if error is None:
-                    future.set_result(_reply(house, call, request_id, result))
-                else:
+                if error is not None:
                     future.set_exception(_told(error, request_id))
+                    continue
+                try:
+                    future.set_result(_reply(house, call, request_id, result))
+                except Exception as failure:  # noqa: BLE001 - it belongs to who waits
+                    future.set_exception(_told(failure, request_id))
 
         house.store.submit([Job(task.scope, task.work, None, resolve, task.apart, not task.short)])
         return future

@@ -65,8 +65,8 @@ def work(
     kinds = kinds_of(store, settings)
     doers = [Worker(store, kinds=kinds) for _ in range(workers)]
     threads = [_started(doer, errors, once=once) for doer in doers]
-    while any(thread.is_alive() for thread in threads) and not asked_to_stop():
-        threads[0].join(0.1) if threads[0].is_alive() else threads[-1].join(0.1)
+    while (left := [one for one in threads if one.is_alive()]) and not asked_to_stop():
+        left[0].join(0.1)
     _end(doers, threads, settings.shutdown_seconds)
     if errors:
         raise errors[0]
@@ -137,23 +137,26 @@ class Attendant:
         self._worker = Worker(store, kinds=self._kinds)
         self._beginning = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._closed = False
 
     def begin(self) -> None:
-        """Begin, or look at once if it has begun."""
+        """Begin, or look at once if it has begun; one that is closed does neither."""
         with self._beginning:
-            if self._thread is None:
+            if self._thread is None and not self._closed:
                 self._thread = _started(self._worker, [], once=False)
         self._worker.wake()
 
     def begin_if_needed(self) -> None:
         """Begin if there is something to do: what another process has left."""
         names = tuple(self._kinds)
-        if self._store.read(None, lambda tx: jobs.has_any(tx, names)):
+        position = self._store.position()
+        if self._store.read(None, lambda tx: jobs.has_any(tx, names), after=position):
             self.begin()
 
     def close(self) -> None:
         """End it; what is not done goes on where the database is opened again."""
         with self._beginning:
+            self._closed = True
             thread = self._thread
         if thread is not None:
             _end([self._worker], [thread], self._grace_s)

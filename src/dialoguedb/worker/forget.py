@@ -22,7 +22,7 @@ def run(task: Task) -> Again | None:
         return replies.forget(tx, since_ms, _STEP)
 
     while task.going:
-        scopes = task.store.read(None, lambda tx: replies.outdated(tx, since_ms))
+        scopes = task.read(None, lambda tx: replies.outdated(tx, since_ms))
         if not scopes:
             return None
         for scope in scopes:

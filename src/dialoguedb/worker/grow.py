@@ -18,7 +18,7 @@ def run(task: Task) -> Again | None:
     """Move vectors until none is beside the graph. One that is in it stays there."""
     scope = task.scope()
     generation = backlog.generation_of(task.job.key)
-    if scope is None or not task.store.read(None, lambda tx: backlog.is_used(tx, generation)):
+    if scope is None or not task.read(None, lambda tx: backlog.is_used(tx, generation)):
         return None
     most = _FIRST
 

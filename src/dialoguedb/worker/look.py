@@ -16,7 +16,7 @@ _PART = 0.01
 def run(task: Task) -> Again | None:
     """Look once; the longer it took, the later again."""
     begun_s = monotonic_s()
-    found = task.store.read(None, backlog.look)
+    found = task.read(None, backlog.look)
     if found:
         task.write(None, lambda tx: backlog.add(tx, found))
     return Again(max(EACH_S, (monotonic_s() - begun_s) / _PART))

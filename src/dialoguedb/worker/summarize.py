@@ -16,7 +16,7 @@ from dialoguedb.search import texts
 from dialoguedb.store import messages
 from dialoguedb.store import summaries as stored
 from dialoguedb.store.messages import StoredMessage
-from dialoguedb.store.protocol import ReadTx, Row, Scope, Store
+from dialoguedb.store.protocol import ReadTx, Row, Scope
 from dialoguedb.store.summaries import BEGINNING, Counts, Outcome, Position, StoredSummary
 from dialoguedb.summarize import (
     Interrupted,
@@ -178,7 +178,7 @@ def _messages(
     while more:
         if not task.held:
             raise Interrupted
-        rows, more = _page(task.store, scope, row, at)
+        rows, more = _page(task, scope, row, at)
         for one in map(StoredMessage._make, rows):
             at = Position(one.created, one.sequence)
             if at > row.end:
@@ -190,7 +190,7 @@ def _before(position: Position) -> Position:
     return position._replace(sequence=position.sequence - 1)
 
 
-def _page(store: Store, scope: Scope, row: StoredSummary, at: Position) -> tuple[list[Row], bool]:
+def _page(task: Task, scope: Scope, row: StoredSummary, at: Position) -> tuple[list[Row], bool]:
     def work(tx: ReadTx) -> tuple[list[Row], bool]:
         return messages.page(
             tx,
@@ -203,7 +203,7 @@ def _page(store: Store, scope: Scope, row: StoredSummary, at: Position) -> tuple
             limit=_STEP,
         )
 
-    return store.read(scope, work)
+    return task.read(scope, work)
 
 
 def _storable(text: str) -> str:

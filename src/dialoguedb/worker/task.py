@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from dialoguedb.runtime import monotonic_s
 from dialoguedb.store import jobs
 from dialoguedb.store.jobs import Job, LeaseLost
-from dialoguedb.store.protocol import Reach, Scope, Store, T, WriteTx, WriteWork
+from dialoguedb.store.protocol import Reach, ReadWork, Scope, Store, T, WriteTx, WriteWork
 
 
 class Again(NamedTuple):
@@ -72,7 +72,11 @@ class Task:
         space_id = self.job.space_id
         if space_id is None:
             return None
-        return self.store.read(None, lambda tx: jobs.scope_of(tx, space_id))
+        return self.read(None, lambda tx: jobs.scope_of(tx, space_id))
+
+    def read(self, scope: Reach, work: ReadWork[T]) -> T:
+        """Read what is there: all that was when the job was taken, also where a replica is read."""
+        return self.store.read(scope, work, after=self.store.position())
 
     def write(self, scope: Reach, work: WriteWork[T]) -> T:
         """Run a work in a transaction that commits only if the job is still this worker's.

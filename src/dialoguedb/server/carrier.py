@@ -128,11 +128,7 @@ class InlineCarrier:
         after: str | None = None,
     ) -> T:
         """See `Carrier`."""
-        task = prepare(*given, self._known(question))
-        try:
-            return self._at_once(task)
-        except ReadTooLong:
-            return await self.apart(self.store.read, task.scope, task.work)
+        return await self.read(prepare(*given, self._known(question)), after=after)
 
     def _at_once(self, task: Task[T]) -> T:
         """Run a reading task in the loop.

@@ -473,6 +473,44 @@ def test_one_that_was_being_made_is_made_anew(one: Here, other: Here) -> None:
     assert other.restore(records).skipped == 3
 
 
+ASKED = {
+    "type": "summary", "id": "s", "dialogueId": "d", "status": "processing", "stale": False,
+    "incremental": True, "created": STAMP, "modified": LATER, "endCreated": STAMP, "endSequence": 1,
+}  # fmt: skip
+
+
+def test_a_summary_of_a_deleted_dialogue_goes_with_what_that_has_left(
+    one: Here, other: Here
+) -> None:
+    """As its messages do, of which it can still be made."""
+    put(one, DIALOGUE, MESSAGE, SUMMARY)
+    one.call("summaries.create", {"dialogueId": "d", "id": "s2"})
+    one.call("dialogues.delete", {"id": "d"})
+    records = one.export()
+    kinds = [msgspec.json.decode(record)["type"] for record in records]
+    assert kinds == ["deleted_dialogue", "message", "summary", "summary"]
+    for record in records:
+        assert other.restore([record]).imported == 1
+    assert other.export() == records
+    assert [job.kind for job in other.store.read(None, jobs.every)] == ["summarize"]
+
+
+def test_of_a_dialogue_that_is_nowhere_no_summary_is_made(one: Here) -> None:
+    """An export of a project in use can hold one: its dialogue is younger than the file's part of
+    dialogues. Nothing is lost of those that are made, and there is nothing to make others of.
+    """
+    for record in (SUMMARY, ASKED | {"id": "s2"}):
+        assert put(one, record, dryRun="true") == (1, 0)
+        assert put(one, record) == (1, 0)
+        assert put(one, record) == (0, 1)
+    made, failed = shown(one)
+    assert (made["status"], made["content"]) == ("completed", "So far.")
+    assert (failed["status"], "not there" in failed["error"]) == ("failed", True)
+    assert one.store.read(None, jobs.every) == []
+    assert put(one, ASKED | {"id": "s3"}, DIALOGUE) == (2, 0)
+    assert [job.kind for job in one.store.read(None, jobs.every)] == ["summarize"]
+
+
 @pytest.mark.parametrize(
     ("change", "code", "field"),
     [

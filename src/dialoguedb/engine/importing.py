@@ -5,7 +5,7 @@ again. First everything is checked, reading only; then what is new is stored.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from msgspec import UNSET, Raw, UnsetType
 
@@ -21,7 +21,7 @@ from dialoguedb.errors import (
 )
 from dialoguedb.models import documents
 from dialoguedb.models.documents import EMPTY_ARRAY, EMPTY_OBJECT
-from dialoguedb.models.summaries import COMPLETED, PROCESSING
+from dialoguedb.models.summaries import COMPLETED, FAILED, PROCESSING
 from dialoguedb.models.times import parse_instant
 from dialoguedb.models.transfer import (
     DeletedDialogueRecord,
@@ -41,6 +41,9 @@ from dialoguedb.store.messages import Draft, Place, StoredMessage
 from dialoguedb.store.protocol import ReadTx, Scope, WriteTx
 from dialoguedb.store.summaries import BEGINNING, Counts, Position, StoredSummary
 from dialoguedb.store.transfer import Numbered
+
+#: Why a summary has failed that was still to be made.
+_NO_DIALOGUE: Final = "its dialogue was not there when it was imported; ask for it again"
 
 R = TypeVar("R")
 
@@ -301,7 +304,7 @@ def _plan(tx: WriteTx, ready: _Sorted, *, alone: bool) -> _Plan:
         higher,
         [one for _, one in new_messages],
         [one for _, one in new_memories],
-        [one for _, one in new_summaries],
+        [_possible(tx, one, known) for _, one in new_summaries],
     )
 
 
@@ -462,6 +465,18 @@ def _check_sequences(
                 problem = "another message of its dialogue has this one"
                 raise _wrong(index, "sequence", problem, InvalidInput)
             used.add(sequence)
+
+
+def _possible(tx: ReadTx, row: StoredSummary, known: dict[str, Numbered]) -> StoredSummary:
+    """Give a summary as it is to be stored: of a dialogue that is nowhere none can be made.
+
+    It is not refused as a message is. Each page of an export is of a moment of its own: the last
+    ones, which hold summaries, can hold those of a dialogue that is younger than the first ones.
+    """
+    there = row.dialogue_id in known or stored.numbers(tx, row.dialogue_id) is not None
+    if there or row.status != PROCESSING:
+        return row
+    return row._replace(status=FAILED, job=None, error=_NO_DIALOGUE)
 
 
 def _used(tx: ReadTx, dialogue_id: str, numbered: Iterable[tuple[int, int]]) -> set[int]:

@@ -149,7 +149,10 @@ def delete(
     dialogue: DialogueId,
     namespace: Namespace = None,
     cascade: Annotated[
-        bool, typer.Option("--cascade", help="Its messages too; else they stay, each by its id.")
+        bool,
+        typer.Option(
+            "--cascade", help="Its messages and summaries too; else they stay, each by its id."
+        ),
     ] = False,
 ) -> None:
     """Delete a dialogue. It cannot be undone.

@@ -251,12 +251,12 @@ class DialogueDB(Searching):
     def delete_dialogue(
         self, id: str, namespace: str | None = None, *, cascade: bool = False
     ) -> None:
-        """Delete a dialogue with its state, for good; its messages remain.
+        """Delete a dialogue with its state, for good; its messages and summaries remain.
 
         Args:
             id: its id.
             namespace: its namespace.
-            cascade: delete its messages too.
+            cascade: delete its messages and summaries too.
         Raises:
             DialogueNotFound: there is none.
             DialogueImmutable: the project's dialogues are immutable.

@@ -366,8 +366,8 @@ class Dialogue(DialogueRecord):
     ) -> Context:
         """Put together what a model should see next, within a budget of tokens.
 
-        First the system prompt, then the newest summary, then the last messages; what is recalled
-        stands before the last thing that the user has said.
+        First the system prompt, then the summary that reaches farthest, then the last messages;
+        what is recalled stands before the last thing that the user has said.
 
         Args:
             max_tokens: what it may cost at most, 1 to 2,000,000; 4,000 if None.

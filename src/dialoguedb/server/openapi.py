@@ -48,7 +48,7 @@ def document() -> Schema:
         "info": {
             "title": "DialogueDB",
             "version": __version__,
-            "summary": "A conversation database: dialogues, state, memories, summaries, search, context.",
+            "summary": "A conversation database: messages, state, memories, summaries, search.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}, {"url": PREFIX, "description": "The same, under a prefix"}],

@@ -64,8 +64,7 @@ def work(
     to another within half a minute, and nothing is done twice.
 
     A job that fails is tried again, later and later. After ten times it stays as `failed`, with the
-    reason: --list shows it. Mend that, then --retry it. A summary is tried eight times, and is
-    then itself `failed`.
+    reason: --list shows it. Mend that, then --retry it. A summary itself is `failed` after eight.
 
     SIGTERM and Ctrl-C end it after the step at hand; the rest is left to others. Ends with 1 if the
     database cannot be opened.

@@ -97,7 +97,7 @@ def _part(part: assembly.Included) -> ContextPart:
 
 
 def _summary(tx: ReadTx, dialogue_id: str) -> Summary | None:
-    """Find the newest summary that is valid."""
+    """Find the valid summary that stands for most of the dialogue."""
     row = summaries.newest(tx, dialogue_id)
     if row is None or not row.content:
         return None

@@ -36,7 +36,7 @@ Reason = Annotated[
     Literal["system", "summary", "memory", "recalled", "recent"],
     Meta(
         description=(
-            "Why it is there: it is of the system prompt; it is the newest summary; a memory or a "
+            "Why it is there: it is of the system prompt; it is the summary; a memory or a "
             "message was found for `query`; or it is one of the last messages."
         ),
         examples=["recent"],

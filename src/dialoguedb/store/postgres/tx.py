@@ -15,8 +15,6 @@ from dialoguedb.store.protocol import Param, Query, Reach, Row, Scope
 from dialoguedb.store.statements import ERASING
 from dialoguedb.store.tx import NO_SPACE, Bounds, BoundTx
 
-#: Rows of a page from which on the server is told its bytes: most rows may be behind its end.
-_MANY = 16
 #: Results of a search that are read at once, before they are asked for one by one.
 _AHEAD = 16
 
@@ -125,14 +123,11 @@ class PostgresTx(BoundTx):
         self, sql: str, params: Mapping[str, Param], bounds: Bounds
     ) -> Generator[Row, None, None]:
         known = self._foreseen(sql, params)
-        if known is None and bounds.limit < _MANY:
-            known = self._session.all(sql, params)
-        if known is not None:
-            yield from known
-            return
-        params = {**params, "most_bytes": bounds.most_bytes}
-        for row in self._session.all(_bounded(sql, bounds.texts), params):
-            yield row[:-1]
+        if known is None:
+            params = {**params, "most_bytes": bounds.most_bytes}
+            rows = self._session.all(_bounded(sql, bounds.texts), params)
+            known = [row[:-1] for row in rows]
+        yield from known
 
     def run(self, statement: str, **params: Param) -> int:
         """See `protocol.WriteTx`."""

@@ -156,17 +156,14 @@ def test_an_import_and_appends_beside_it_do_not_meet(house: House) -> None:
     met = [writer.met for writer in house.store.writers]
     long = Slot()
     house.store.submit([Job(task.scope, task.work, long, tell_slots, long=True)])
-    said, waits = 0, []
+    said = 0
     while long.outcome is None:
-        began = time.monotonic()
         tasks = [house.say("d0"), house.task("memories.create", {"value": "a wheel"})]
         appended, made = house.at_once(tasks)
-        waits.append(time.monotonic() - began)
         said += 1
         assert (appended.result.sequence, made.error) == (said, None)
     assert long.result().imported == 500
-    assert said > 5
-    assert max(waits) < 0.5
+    assert said > 5  # one that waited for the import would be the only one
     assert [writer.met for writer in house.store.writers] == met
 
 

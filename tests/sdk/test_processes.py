@@ -139,7 +139,7 @@ FORK = """
         assert len(db.search_messages("parent", limit=100)) >= 60
     print("well")
 """
-#: Its children use the client of their parent, and then the file; and end in two ways.
+#: Its children use the client of their parent, and the file; and end in two ways.
 FORKED_FILE = """
     import asyncio, os, sys, threading, dialoguedb
     from dialoguedb.errors import StoreError
@@ -157,8 +157,6 @@ FORKED_FILE = """
         refused(lambda: db.get_dialogue("d"))
         refused(lambda: dialoguedb.open(sys.argv[1]))
         refused(lambda: asyncio.run(dialoguedb.open_async(sys.argv[1])))
-        with dialoguedb.open(f"{sys.argv[1]}.{number}") as other:
-            other.create_memory(1)
         db.close()
 
     def write():
@@ -192,10 +190,13 @@ FORKED_FILE = """
     with dialoguedb.open(sys.argv[1]) as db:
         assert db.get_dialogue("d").total_messages == count
         assert len(list(db.list_messages("d"))) == count
-    process = os.fork()  # after the close
+    # After the close: a child of a process whose threads are inside SQLite may wait for them.
+    process = os.fork()
     if process == 0:
         with dialoguedb.open(sys.argv[1]) as db:
             db.create_memory(2, id="of-a-child")
+        with dialoguedb.open(f"{sys.argv[1]}.other") as other:
+            other.create_memory(1)
         os._exit(0)
     assert os.waitpid(process, 0)[1] == 0
     with dialoguedb.open(sys.argv[1]) as db:

@@ -170,8 +170,7 @@ class Grounds:
         if engine not in self._servers:
             db = self.of(engine).new()
             self._servers[engine] = Server(db)
-            if isinstance(db, str):
-                keep_open(db)
+            keep_open(str(db))
         return self._servers[engine]
 
     def close(self) -> None:

@@ -50,8 +50,9 @@ def test_closing_while_it_opens_and_twice(local_db: Path) -> None:
         with pytest.raises(errors.ClientClosed):
             await db.create_memory(2)
 
+    before = set(threading.enumerate())
     asyncio.run(run())
-    names = {thread.name for thread in threading.enumerate()}
+    names = {thread.name for thread in set(threading.enumerate()) - before}
     assert "dialoguedb-writer" not in names, "the database is still open"
 
 

@@ -59,11 +59,12 @@ def test_one_that_is_asked_for_as_the_client_closes_leaves_no_thread(tmp_path: P
         with suppress(dialoguedb.DialogueDBError):
             await asked
 
+    before = set(threading.enumerate())
     for _ in range(3):
         asyncio.run(leave())
         (tmp_path / "chat.db").unlink()
     deadline = time.monotonic() + 20  # a thread of the client has been told, and may be ending
-    while left := [name for name in names() if name.startswith("dialoguedb")]:
+    while left := set(threading.enumerate()) - before:
         assert time.monotonic() < deadline, left
         time.sleep(0.02)
 

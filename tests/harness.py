@@ -27,7 +27,7 @@ DIALOGUEDB = Path(sys.executable).with_name("dialoguedb")
 KEY = "skv1_" + "t" * 43
 START_S = 20.0
 #: Made once: a client that makes its own takes longer than most tests.
-_TLS = httpx.create_ssl_context()
+TLS = httpx.create_ssl_context()
 
 
 class Server:
@@ -92,7 +92,7 @@ class Server:
             headers=headers,
             timeout=30,
             event_hooks={"response": [canary.watch]},
-            **{"verify": _TLS, **options},  # type: ignore[arg-type]
+            **{"verify": TLS, **options},  # type: ignore[arg-type]
         )
 
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:

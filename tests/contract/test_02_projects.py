@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from harness import Server, new_project
+from harness import TLS, Server, new_project
 
 DIALOGUE, MESSAGE, MEMORY = "d-walled", "m-walled", "k-walled"
 MESSAGE_PATHS = (
@@ -128,13 +128,13 @@ def key_of(server: Server, project: str) -> dict[str, Any]:
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bEaReR"])
 def test_the_scheme_name_is_compared_without_case(server: Server, scheme: str) -> None:
     """Contract 2: `Bearer` counts in any case."""
-    with httpx.Client(headers={"Authorization": f"{scheme} {server.key}"}) as client:
+    with httpx.Client(headers={"Authorization": f"{scheme} {server.key}"}, verify=TLS) as client:
         assert client.get(server.url + "/dialogue").status_code == 200
 
 
 def test_whitespace_around_the_key_is_trimmed(server: Server) -> None:
     """Contract 2: whitespace around the key does not count."""
-    with httpx.Client(headers={"Authorization": f"Bearer    {server.key}"}) as client:
+    with httpx.Client(headers={"Authorization": f"Bearer    {server.key}"}, verify=TLS) as client:
         assert client.get(server.url + "/dialogue").status_code == 200
 
 
@@ -160,7 +160,7 @@ def refused(server: Server, template: str | None) -> httpx.Response:
         key = server.key or ""
         text = template.replace("{key}", key).replace("{short}", key[:-1])
         headers["Authorization"] = text.replace("{upper}", key.upper())
-    with httpx.Client(headers=headers) as client:
+    with httpx.Client(headers=headers, verify=TLS) as client:
         return client.get(server.url + "/dialogue")
 
 
@@ -174,7 +174,7 @@ def test_a_wrong_key_is_unauthorized(server: Server, template: str | None) -> No
 
 def test_a_key_that_is_not_ascii_is_unauthorized(server: Server) -> None:
     """Contract 2: bytes that no key holds are a wrong key, not a fault of the server."""
-    with httpx.Client(headers={b"Authorization": b"Bearer sk\xe9\xff"}) as client:
+    with httpx.Client(headers={b"Authorization": b"Bearer sk\xe9\xff"}, verify=TLS) as client:
         assert client.get(server.url + "/dialogue").status_code == 401
 
 
@@ -202,7 +202,7 @@ def test_unauthorized_never_repeats_the_key(server: Server) -> None:
 
 def test_a_key_in_the_query_is_no_key(server: Server) -> None:
     """Contract 2: the `Authorization` header is the only place of a key."""
-    with httpx.Client() as client:
+    with httpx.Client(verify=TLS) as client:
         answer = client.get(f"{server.url}/memory/x", params={"api_key": server.key or ""})
     assert answer.status_code == 401
 
@@ -211,7 +211,7 @@ def test_a_key_in_the_query_is_no_key(server: Server) -> None:
 @pytest.mark.parametrize("route", ROUTES + OTHER_ROUTES, ids=str)
 def test_every_route_needs_a_key(server: Server, route: Route, prefix: str) -> None:
     """Contract 2: every route of data refuses a request without a key."""
-    with httpx.Client(base_url=server.url) as client:
+    with httpx.Client(base_url=server.url, verify=TLS) as client:
         assert send(client, route, prefix=prefix).status_code == 401
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from harness import Server
+from harness import TLS, Server
 
 SAID = {"role": "user", "content": "once only"}
 DIALOGUE = "d-beyond"
@@ -41,7 +41,7 @@ def code(answer: httpx.Response) -> tuple[int, str]:
 @pytest.fixture
 def stranger(server: Server) -> Any:
     """A client without a key."""
-    with httpx.Client(base_url=server.url) as client:
+    with httpx.Client(base_url=server.url, verify=TLS) as client:
         yield client
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from harness import Server, new_project
+from harness import TLS, Server, new_project
 
 OBJECTS = ["message", "dialogue", "memory"]
 PNG = {"type": "base64", "media_type": "image/png", "data": "aGVsbG8gd29ybGQ="}
@@ -460,9 +460,9 @@ def test_old_and_new_ways_to_ask_find_the_same(
 def test_without_a_key_nothing_is_searched(server: Server, bearer: dict[str, str]) -> None:
     body = {"query": "x", "object": "message"}
     for answer in (
-        httpx.post(f"{server.url}/search", json=body, headers=bearer),
-        httpx.get(f"{server.url}/search", params=body, headers=bearer),
-        httpx.post(f"{server.url}/search", content=b"{", headers=bearer),
+        httpx.post(f"{server.url}/search", json=body, headers=bearer, verify=TLS),
+        httpx.get(f"{server.url}/search", params=body, headers=bearer, verify=TLS),
+        httpx.post(f"{server.url}/search", content=b"{", headers=bearer, verify=TLS),
     ):
         assert (answer.status_code, answer.json()["error"]["code"]) == (401, "UNAUTHORIZED")
         assert answer.headers["www-authenticate"].startswith("Bearer")

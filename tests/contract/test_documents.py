@@ -15,7 +15,7 @@ import httpx
 import pytest
 import requests
 
-from harness import Server, new_project
+from harness import TLS, Server, new_project
 
 TURN = {"role": "user", "content": "Which gate does the night train leave from?"}
 STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
@@ -47,7 +47,7 @@ def call(request: pytest.FixtureRequest, server: Server, key: str) -> Call:
         text = None if body is None else json.dumps(body, indent=2).encode()
         if query:
             path += "?" + "&".join(f"{name}={value}" for name, value in query.items())
-        answer = httpx.request(method, server.url + path, content=text, headers=headers)
+        answer = httpx.request(method, server.url + path, content=text, headers=headers, verify=TLS)
         return Answer(answer.status_code, answer.json(), answer.headers)
 
     def python(method: str, path: str, body: Any = None, **query: Any) -> Answer:

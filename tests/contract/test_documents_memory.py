@@ -14,7 +14,7 @@ import httpx
 import pytest
 import requests
 
-from harness import Database, Server, new_project
+from harness import TLS, Database, Server, new_project
 
 PROFILE = {
     "value": {"given": "Mari", "family": "Tamm", "works": "Harbour Ltd"},
@@ -43,7 +43,7 @@ def caller(way: str, url: str, bearer: dict[str, str]) -> Call:
         text = None if body is None else json.dumps(body, indent=2).encode()
         if query:
             path += "?" + "&".join(f"{name}={value}" for name, value in query.items())
-        answer = httpx.request(method, url + path, content=text, headers=headers)
+        answer = httpx.request(method, url + path, content=text, headers=headers, verify=TLS)
         return Answer(answer.status_code, answer.json())
 
     def python(method: str, path: str, body: Any = None, **query: Any) -> Answer:

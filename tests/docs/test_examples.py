@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from harness import Server, new_project
+from harness import TLS, Server, new_project
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 #: The turns of the sessions of the first made conversation: several batches, one batch, none.
@@ -60,7 +60,7 @@ def example(server: Server) -> Example:
 def client(example: Example) -> Iterator[httpx.Client]:
     """A client of the same project."""
     headers = {"Authorization": f"Bearer {example.key}"}
-    with httpx.Client(base_url=example.url, headers=headers, timeout=30) as client:
+    with httpx.Client(base_url=example.url, headers=headers, timeout=30, verify=TLS) as client:
         yield client
 
 
@@ -229,7 +229,7 @@ class Lossy(ThreadingHTTPServer):
 
     def __init__(self, upstream: str) -> None:
         super().__init__(("127.0.0.1", 0), LossyHandler)
-        self.upstream = httpx.Client(base_url=upstream, timeout=30)
+        self.upstream = httpx.Client(base_url=upstream, timeout=30, verify=TLS)
         self.seen = 0
         self.lost = 0
         self.url = f"http://127.0.0.1:{self.server_port}"

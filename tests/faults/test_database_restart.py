@@ -9,7 +9,7 @@ import pytest
 from benchmarks.outages import Crowd, until_served
 
 from databases import Cluster
-from harness import KEY, Server
+from harness import KEY, TLS, Server
 
 DIALOGUES = ["d-0", "d-1", "d-2", "d-3"]
 TIMEOUT_S = 4
@@ -66,7 +66,7 @@ def test_the_database_is_restarted_under_load(
                 f"there once; {figures.refused} refused, {figures.unknown} of unknown outcome; "
                 f"service after {', '.join(f'{one:.2f}' for one in returned)} s"
             )
-        assert httpx.get(f"{server.url}/ready").status_code == 200
+        assert httpx.get(f"{server.url}/ready", verify=TLS).status_code == 200
     finally:
         assert server.stop() == 0
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from harness import Server, new_project
+from harness import TLS, Server, new_project
 
 LOSS = 0.3
 CLIENTS = 4
@@ -130,7 +130,7 @@ class Lost:
         self.direct = server.client(key)
         self.proxy = proxy
         headers = {"Authorization": f"Bearer {key}"}
-        self._through = httpx.Client(base_url=proxy.url, headers=headers, timeout=30)
+        self._through = httpx.Client(base_url=proxy.url, headers=headers, timeout=30, verify=TLS)
 
     def run(self, send: Callable[[httpx.Client, int], Any], count: int) -> list[Any]:
         """Run `send` for 0..count-1 from several threads; return the answers in that order."""

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from databases import Cluster, frozen
-from harness import Server
+from harness import TLS, Server
 
 TIMEOUT_S = 2
 #: What a request may take beyond the time-out: a write waits for the store's own word of it.
@@ -66,7 +66,7 @@ def asked(server: Server, times: int = 1) -> list[tuple[httpx.Response, float]]:
 
 def serves_again(server: Server) -> None:
     """All kinds are answered, with what was stored before, and go on to be."""
-    until(lambda: httpx.get(f"{server.url}/ready").status_code == 200, "it is ready")
+    until(lambda: httpx.get(f"{server.url}/ready", verify=TLS).status_code == 200, "it is ready")
     for _ in range(3):
         assert {answer.status_code for answer, _ in asked(server)} == {200, 404}
     with server.client() as client:
@@ -90,8 +90,8 @@ def test_while_the_database_is_away_requests_get_503_and_then_service_returns(
     own_cluster.stop(how)
     try:
         assert_unavailable(asked(server, times=2))
-        assert httpx.get(f"{server.url}/health").status_code == 200
-        figures = httpx.get(f"{server.url}/metrics")
+        assert httpx.get(f"{server.url}/health", verify=TLS).status_code == 200
+        figures = httpx.get(f"{server.url}/metrics", verify=TLS)
         assert figures.status_code == 200
         assert "dialoguedb_requests_total" in figures.text
     finally:
@@ -105,8 +105,8 @@ def test_a_database_that_does_not_answer_keeps_nobody_beyond_the_time_out(
     """More requests than there are connections; and it heals when the database goes on."""
     with frozen(own_cluster):
         assert_unavailable(asked(server, times=4))
-        assert httpx.get(f"{server.url}/health").status_code == 200
-        assert httpx.get(f"{server.url}/metrics").status_code == 200
+        assert httpx.get(f"{server.url}/health", verify=TLS).status_code == 200
+        assert httpx.get(f"{server.url}/metrics", verify=TLS).status_code == 200
     serves_again(server)
 
 

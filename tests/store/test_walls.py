@@ -290,7 +290,7 @@ SEARCHES = [
     if name.startswith("search_") and not tables("postgres", one.sql) <= {"spaces"}
 ]
 #: Where there are few texts, all are ranked; where these numbers are small, each way is taken.
-WAYS = [{}, {"EVERY": 0}, {"EVERY": 0, "EXACT": 0, "BY_GRAPH": 0}]
+WAYS = [{}, {"EVERY": 0}, {"EVERY": 0, "EXACT": 0, "BY_GRAPH": 0, "REACH": 0, "OF_GRAPH": 1}]
 
 
 def search(house: House, scope: Reach, kind: int, *, filtered: bool = False) -> list[Hit]:

@@ -31,8 +31,10 @@ _GRACE_S = 1.0
 #: A peer that has vanished is noticed by both sides: asked after so many seconds without a word,
 #: then again, so many times.
 _KEPT_ALIVE = {"idle": 5, "interval": 2, "count": 3}
+#: So many vectors a search by the graph looks at, at least; of a large one more, see `search`.
+REACH = 400
 #: How vectors are searched (pgvector): further and further, until enough pass the filter.
-SEARCH = (("hnsw.iterative_scan", "relaxed_order"), ("hnsw.ef_search", "400"))
+SEARCH = (("hnsw.iterative_scan", "relaxed_order"), ("hnsw.ef_search", str(REACH)))
 
 
 T = TypeVar("T")

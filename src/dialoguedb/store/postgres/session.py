@@ -95,6 +95,11 @@ class Session:
         """Have a statement run after all that wait, and before whatever follows."""
         self._queue.add_barrier(sql, params)
 
+    def set(self, statement: str, **params: str) -> None:
+        """Have a named statement change settings of the transaction before whatever follows."""
+        found = statements.numbered(statements.load("postgres")[statement].sql)
+        self.always(found.sql, [params[name] for name in found.names])
+
     def flush(self) -> None:
         """Run what waits."""
         if self._queue or self._begin:
@@ -106,16 +111,12 @@ class Session:
         """Say which spaces of which project what follows in the transaction is about."""
         if self.secured is not None:
             shown = "{" + ",".join(map(str, spaces)) + "}"
-            self._confine("confine_spaces", spaces=shown, project_id=project_id)
+            self.set("confine_spaces", spaces=shown, project_id=project_id)
 
     def confine_to_project(self, project_id: str) -> None:
         """Say that it is about all spaces of a project."""
         if self.secured is not None:
-            self._confine("confine_project", project_id=project_id)
-
-    def _confine(self, statement: str, **params: str) -> None:
-        found = statements.numbered(statements.load("postgres")[statement].sql)
-        self.always(found.sql, [params[name] for name in found.names])
+            self.set("confine_project", project_id=project_id)
 
     @contextmanager
     def looking_after(self, named: statements.Statement) -> Iterator[None]:
@@ -128,9 +129,9 @@ class Session:
             and self.connection.info.transaction_status == TransactionStatus.IDLE
         ):
             self.begin(BEGIN_READ)
-        self._confine("confine_role", role=f"{self.secured}{UPKEEP}")
+        self.set("confine_role", role=f"{self.secured}{UPKEEP}")
         yield
-        self._confine("confine_role", role=self.secured)
+        self.set("confine_role", role=self.secured)
 
     # ── what is waited for ───────────────────────────────────────────────────────────────────
 

@@ -308,7 +308,7 @@ def graph_index(connection: Connection, generation: int, dimension: int) -> None
     connection.execute(
         sql.SQL(
             "CREATE INDEX CONCURRENTLY {} ON {}.vectors USING hnsw ((vector::halfvec({})) "
-            "halfvec_ip_ops) WITH (m = 32, ef_construction = 200) WHERE grown AND generation = {}"
+            "halfvec_ip_ops) WITH (m = 48, ef_construction = 400) WHERE grown AND generation = {}"
         ).format(name, _schema(), sql.Literal(dimension), sql.Literal(generation))
     )
 

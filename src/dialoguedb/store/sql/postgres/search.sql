@@ -169,6 +169,10 @@ CROSS JOIN LATERAL (
 WHERE n.likeness IS NOT NULL
 ORDER BY n.likeness DESC LIMIT :most
 
+-- graph_reach --
+-- How many vectors a search by the graph looks at, in this transaction.
+SELECT set_config('hnsw.ef_search', :reach, true)
+
 -- search_graph --
 -- The texts that are nearest, by the graph, and exactly those that are not in it yet. The numbers
 -- of the index and of its dimension stand in the text: the graph is that of one index.

@@ -7,8 +7,8 @@ meanwhile is run again.
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import psycopg
 
@@ -111,22 +111,22 @@ class _Told:
 
     def read(self, scope: Reach, work: ReadWork[T]) -> T:
         """See `protocol.Snapshot`."""
-        with self._telling():
+        try:
             return self._inner.read(scope, work)
+        except psycopg.Error as error:
+            raise self._told(error) from error
 
     def side_by_side(self, acts: Sequence[Callable[[], T]]) -> list[T]:
         """See `protocol.Snapshot`; a connection that is lost is the failure of no act."""
-        with self._telling():
-            return self._inner.side_by_side(acts)
-
-    @contextmanager
-    def _telling(self) -> Iterator[None]:
         try:
-            yield
+            return self._inner.side_by_side(acts)
         except psycopg.Error as error:
-            if is_gone(error):
-                self._pool.forget()
-            raise translated(error) from error
+            raise self._told(error) from error
+
+    def _told(self, error: psycopg.Error) -> BaseException:
+        if is_gone(error):
+            self._pool.forget()
+        return translated(error)
 
     def close(self) -> None:
         """See `protocol.Snapshot`."""

@@ -40,10 +40,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         and definition.path.parent.name in ROOMS_OF_ALL_ENGINES
         and definition.get_closest_marker("sqlite") is None
     ):
-        short = not metafunc.config.getoption("--all")
-        only = definition.get_closest_marker("narrower") if short else None
-        engines = [one for one in ENGINES if only is None or one != "sqlite"]
-        metafunc.parametrize("engine", engines, indirect=True, scope="session")
+        metafunc.parametrize("engine", ENGINES, indirect=True, scope="session")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -310,7 +310,6 @@ def excused(case: Case, response: Response) -> list[Any]:
     return list(schemathesis.checks.CHECKS.get_by_names(sorted(names)))
 
 
-@pytest.mark.narrower
 @schema.parametrize()
 def test_the_server_keeps_to_its_document(case: Case, way: dict[str, Any]) -> None:
     if case.meta is not None and case.meta.generation.mode.is_positive:

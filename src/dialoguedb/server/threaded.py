@@ -15,6 +15,7 @@ from dialoguedb.store.protocol import Job, Outcome, Store, T
 #: How much longer a write is waited for than the store itself waits: what the store says of it is
 #: more exact, and only a store that says nothing is not waited for.
 _GRACE_S = 2.0
+#: What is told of a read, and of a write, that takes longer.
 _NOT_READ = "The database did not answer in time; try again"
 _NOT_WRITTEN = (
     "The database did not answer in time. What was sent may have been stored or not; send it again "

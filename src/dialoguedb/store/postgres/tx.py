@@ -68,7 +68,7 @@ class PostgresTx(BoundTx):
 
     def all(self, statement: str, **params: Param) -> list[Row]:
         """See `protocol.ReadTx`."""
-        if self._session.secured is None:
+        if self._session.secured is None:  # each read comes here: it need not even be asked
             return super().all(statement, **params)
         with self._session.looking_after(self._statements[statement]):
             return super().all(statement, **params)
